@@ -1,0 +1,26 @@
+//! The words everything else is written in. Pure: no I/O, no clock, no randomness, nothing of ours imported.
+
+mod event;
+mod event_data;
+mod fact;
+mod ids;
+mod personal;
+mod quantity;
+mod reading;
+mod registry;
+mod site;
+mod time;
+
+pub use event::{ClockMark, Event, EventBody, EventError, Gap, GapReason, Lane, LaneItem, NewEvent, Origin, Subjects};
+pub use event_data::*;
+pub use fact::{ExitReason, Fact, FloorSnapshot, Heat, OpenVisit, Presence, Trace, VisitSnapshot};
+pub use ids::{
+    AnchorId, ConsumerId, CustomerId, Epoch, EventId, IdError, KioskId, SessionId, SiteId, SpotId, StaffId, TagId,
+    TestDriveId, VehicleId, VisitId, ZoneId,
+};
+pub use personal::{Personal, Revealed, Sealable, Subject};
+pub use quantity::{Dbm, Metres, QuantityError};
+pub use reading::Reading;
+pub use registry::{Registration, Registry, Role};
+pub use site::{Anchor, Site, Spot, Zone, ZoneKind};
+pub use time::{BootId, Clock, ClockQuality, Stamp, Timestamp, TimestampError};

@@ -1,0 +1,8 @@
+//! What the box says of itself: counters and gauges by name, and log lines that do not repeat themselves.
+
+mod clock;
+mod kernel_clock;
+mod metrics;
+
+pub use clock::SystemClock;
+pub use metrics::{Count, Gauge, Telemetry};
