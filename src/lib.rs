@@ -8,5 +8,6 @@
 //! personal leaves the sealed part of an event but through the customer projection; `now` is an argument.
 
 pub mod domain;
-//pub mod showroom;
+pub mod showroom;
+pub mod store;
 pub mod telemetry;

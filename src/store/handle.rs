@@ -1,0 +1,208 @@
+//! The front of the store: what others may ask of the writer. Every request waits for its commit, but a fact, which
+//! waits only for room in the queue.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::Reader;
+use crate::{
+    domain::{ConsumerId, Epoch, Fact, Lane, Registry},
+    showroom::{Command, Dating, Refusal},
+};
+
+/// Who asks and under which id: the same pair is answered with the same receipt and done once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequestKey {
+    /// `kiosk:K1`, `staff:anna`, `cloud`.
+    pub source: String,
+    /// The id that the source chose.
+    pub id: String,
+}
+
+/// A command that is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Position of its newest event; of the newest event of the log when it changed nothing.
+    pub pos: u64,
+    /// Whether it had been done before, under the same key.
+    pub repeated: bool,
+}
+
+/// Why a command was not done.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SubmitError {
+    /// It may not be done, whenever it is asked again (also remembered under its key).
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The disk did not take it; asking again later may do.
+    #[error("the event could not be stored: {0}")]
+    NotStored(String),
+    /// The daemon is stopping.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// The store takes nothing any more: the daemon is stopping.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the store is closed")]
+pub struct StoreClosed;
+
+/// Why a consumer's cursor was not moved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AckError {
+    /// It is about another database.
+    #[error("the epoch of this database is {epoch}")]
+    EpochChanged {
+        /// The right one.
+        epoch: Epoch,
+    },
+    /// Nobody was sent that far.
+    #[error("the lane is at {head}")]
+    BeyondHead {
+        /// Last seq of the lane.
+        head: u64,
+    },
+    /// The cursor could not be written.
+    #[error("the cursor could not be stored: {0}")]
+    NotStored(String),
+    /// The daemon is stopping.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// How far the log is, in what is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Heads {
+    /// The whole log.
+    pub pos: u64,
+    /// Each lane, in the order of [`Lane::ALL`].
+    pub lanes: [u64; 3],
+}
+
+impl Heads {
+    /// Last seq of a lane; 0 when it is empty.
+    #[must_use]
+    pub fn of(&self, lane: Lane) -> u64 {
+        self.lanes[lane as usize]
+    }
+}
+
+/// What the writer thread is asked.
+#[derive(Debug)]
+pub enum Job {
+    /// A fact of the engine.
+    Record {
+        /// What.
+        fact: Fact,
+        /// When.
+        dating: Dating,
+    },
+    /// A command whose source waits.
+    Submit {
+        /// For answering a repetition.
+        key: Option<RequestKey>,
+        /// What.
+        command: Command,
+        /// Told after the commit.
+        done: oneshot::Sender<Result<Receipt, SubmitError>>,
+    },
+    /// A consumer has it.
+    Acknowledge {
+        /// Who.
+        consumer: ConsumerId,
+        /// Of which lane.
+        lane: Lane,
+        /// Of which database.
+        epoch: Epoch,
+        /// Up to which seq.
+        upto: u64,
+        /// Told after the commit: where the cursor is now.
+        done: oneshot::Sender<Result<u64, AckError>>,
+    },
+    /// Commit what came before and close the database.
+    Close {
+        /// Told when it is closed.
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// A clonable front of the store.
+#[derive(Clone)]
+pub struct StoreHandle {
+    pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) heads: watch::Receiver<Heads>,
+    pub(super) registry: watch::Receiver<Arc<Registry>>,
+    pub(super) epoch: Epoch,
+    pub(super) reader: Reader,
+}
+
+impl StoreHandle {
+    /// Has a command decided, written and committed.
+    ///
+    /// # Errors
+    /// When it is refused, not stored, or the store is closed.
+    pub async fn submit(&self, key: Option<RequestKey>, command: Command) -> Result<Receipt, SubmitError> {
+        let (done, answer) = oneshot::channel();
+        self.jobs.send(Job::Submit { key, command, done }).await.map_err(|_| SubmitError::Closed)?;
+        answer.await.map_err(|_| SubmitError::Closed)?
+    }
+
+    /// Hands over a fact; waits while the queue is full, not for the commit.
+    ///
+    /// # Errors
+    /// When the store is closed.
+    pub async fn record(&self, fact: Fact, dating: Dating) -> Result<(), StoreClosed> {
+        self.jobs.send(Job::Record { fact, dating }).await.map_err(|_| StoreClosed)
+    }
+
+    /// Moves a consumer's cursor forward and returns where it is.
+    ///
+    /// # Errors
+    /// When the epoch is another, `upto` is beyond the head, or it could not be stored.
+    pub async fn acknowledge(
+        &self,
+        consumer: ConsumerId,
+        lane: Lane,
+        epoch: Epoch,
+        upto: u64,
+    ) -> Result<u64, AckError> {
+        let (done, answer) = oneshot::channel();
+        let job = Job::Acknowledge { consumer, lane, epoch, upto, done };
+        self.jobs.send(job).await.map_err(|_| AckError::Closed)?;
+        answer.await.map_err(|_| AckError::Closed)?
+    }
+
+    /// How far the log is; changes after each commit.
+    #[must_use]
+    pub fn heads(&self) -> watch::Receiver<Heads> {
+        self.heads.clone()
+    }
+
+    /// What each tag means: the site file's tags and those assigned since.
+    #[must_use]
+    pub fn registry(&self) -> watch::Receiver<Arc<Registry>> {
+        self.registry.clone()
+    }
+
+    /// The id of this database.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The readers.
+    #[must_use]
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Commits what was handed over, closes the database and returns then.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.jobs.send(Job::Close { done }).await.is_ok() {
+            // An error means that the writer is gone, which is what was asked for.
+            let _ = closed.await;
+        }
+    }
+}
