@@ -1,6 +1,8 @@
 //! Which format a topic speaks. A topic that is none of ours is [`Message::Ignored`]; one that could be ours but names
 //! something that is no anchor is an error.
 
+use serde::Deserialize;
+
 use super::{DecodeError, Message, espresense, health, own_batch};
 use crate::domain::AnchorId;
 
@@ -22,6 +24,14 @@ pub fn anchor_message(topic: &str, payload: &[u8]) -> Result<Message, DecodeErro
         Route::Health(anchor) => health::health(id(anchor)?, payload),
         Route::State(anchor) => health::state(id(anchor)?, payload),
         Route::Espresense { device, room } => espresense::decode(id(room)?, device, payload),
+    }
+}
+
+/// Reads a JSON object. serde would take a list for one, its values in the order of our fields.
+pub(super) fn object<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, DecodeError> {
+    match payload.trim_ascii_start().first() {
+        None | Some(b'{') => Ok(serde_json::from_slice(payload)?),
+        Some(_) => Err(DecodeError::NotAnObject),
     }
 }
 

@@ -16,6 +16,9 @@ pub enum DecodeError {
     /// Broken JSON, or a value of the wrong type where the message cannot be understood without it.
     #[error("broken payload: {0}")]
     Json(#[from] serde_json::Error),
+    /// A list or a bare value.
+    #[error("payload is no JSON object")]
+    NotAnObject,
     /// The topic names something that can be no anchor.
     #[error("topic names no anchor: {0}")]
     Anchor(IdError),

@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use super::{DecodeError, Heard, ItemError, Mac, Message, Rejected, own_batch, scalar::Scalar};
+use super::{DecodeError, Heard, ItemError, Mac, Message, Rejected, anchor::object, own_batch, scalar::Scalar};
 use crate::domain::{AnchorId, TagId};
 
 #[derive(Deserialize)]
@@ -20,7 +20,7 @@ struct RawDevice<'a> {
 }
 
 pub(super) fn decode(anchor: AnchorId, device: &str, payload: &[u8]) -> Result<Message, DecodeError> {
-    let raw: RawDevice<'_> = serde_json::from_slice(payload)?;
+    let raw: RawDevice<'_> = object(payload)?;
     // The payload's id is the truer one: a topic cannot hold every character.
     let id = raw.id.text().unwrap_or(device);
     let heard = Heard { tag: tag(id)?, rssi: own_batch::rssi(&raw.rssi)?, age: std::time::Duration::ZERO };
@@ -135,6 +135,7 @@ mod tests {
         let cases = [
             ("{\"id\":\"x\",\"rssi\":NaN}", "broken payload: expected value at line 1 column 18"),
             ("", "broken payload: EOF while parsing a value at line 1 column 0"),
+            ("[\"x\",-70]", "payload is no JSON object"),
             ("{\"id\":\"x\"}", "rssi is missing or no number"),
             ("{\"id\":\"x\",\"rssi\":\"-70\"}", "rssi is missing or no number"),
             ("{\"id\":\"x\",\"rssi\":127}", "rssi of 127 dBm is outside -127 to 20"),

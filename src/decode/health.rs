@@ -1,10 +1,10 @@
 //! `…/health` and `…/state` of our own anchors.
 
-use super::{DecodeError, Health, Message};
+use super::{DecodeError, Health, Message, anchor::object};
 use crate::domain::AnchorId;
 
 pub(super) fn health(anchor: AnchorId, payload: &[u8]) -> Result<Message, DecodeError> {
-    let health: Health = serde_json::from_slice(payload)?;
+    let health: Health = object(payload)?;
     Ok(Message::Health { anchor, health })
 }
 
