@@ -1,15 +1,16 @@
 //! The subscriber against a real broker: the embedded one, which these tests prove as well.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rumqttc::{AsyncClient, Event, EventLoop, LastWill, MqttOptions, Packet, Publish, QoS};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{AnchorBook, Anchors, AnchorsError, DEFAULT_TOPICS, Options, Stamping};
+use super::{AnchorBook, Anchors, AnchorsError, DEFAULT_TOPICS, Options, Simulator, SimulatorOptions, Stamping};
 use crate::{
     broker::{self, EmbeddedBroker},
-    domain::{AnchorId, Reading, Timestamp},
+    domain::{Anchor, AnchorId, Reading, Registry, Site, SiteId, Timestamp},
+    sim,
     telemetry::{Count, Telemetry},
 };
 
@@ -147,6 +148,57 @@ async fn live_readings_are_dropped_and_counted_when_the_engine_is_behind() {
     let dropped = running.telemetry.get(Count::ReadingsDropped);
     assert!(dropped > 0);
     assert_eq!(first + dropped, total);
+}
+
+#[tokio::test]
+async fn simulated_visitors_are_heard_through_the_broker() {
+    let broker = broker();
+    let mut running = start(&broker, Stamping::Arrival, 64).await;
+    let options = SimulatorOptions {
+        host: "127.0.0.1".to_owned(),
+        port: broker.listen().port(),
+        user: Some("anchors".to_owned()),
+        password: Some("right".to_owned()),
+        site: Arc::new(site()),
+        visitors: 3,
+        speed: 50.0,
+        seed: 1,
+    };
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Simulator::new(options).run(stop.clone()));
+    let mut tags = BTreeSet::new();
+    while tags.len() < 3 {
+        let batch = within(running.readings.recv()).await.expect("the source runs");
+        tags.extend(batch.into_iter().map(|reading| reading.tag));
+    }
+    let registered: BTreeSet<_> = (0..3).map(|n| sim::tag(n).expect("a tag")).collect();
+    assert_eq!(tags, registered);
+    assert_eq!(running.telemetry.get(Count::AnchorMessagesBad) + running.telemetry.get(Count::AnchorUnknown), 0);
+    stop.cancel();
+    within(tasks.join_next()).await.expect("it ran").expect("it ended");
+}
+
+fn site() -> Site {
+    let anchor = |id: &str, x| Anchor {
+        id: AnchorId::new(id).expect("valid"),
+        x,
+        y: 0.0,
+        z: 2.5,
+        rssi_at_1m: None,
+        path_loss: None,
+    };
+    Site {
+        id: SiteId::new("s").expect("valid"),
+        name: "S".to_owned(),
+        timezone: "Etc/UTC".to_owned(),
+        bounds: [0.0, 0.0, 10.0, 10.0],
+        tag_height_m: 1.2,
+        anchors: vec![anchor("n", 0.0), anchor("s", 10.0)],
+        zones: Vec::new(),
+        spots: Vec::new(),
+        tags: Registry::default(),
+    }
 }
 
 #[tokio::test]
