@@ -7,7 +7,11 @@
 //! Invariants: nothing is acknowledged before it is committed; a reading may be dropped and counted, a fact never; nothing
 //! personal leaves the sealed part of an event but through the customer projection; `now` is an argument.
 
+pub mod broker;
+pub mod decode;
 pub mod domain;
 pub mod showroom;
+pub mod sim;
+pub mod sources;
 pub mod store;
 pub mod telemetry;
