@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const LOG_AGAIN_AFTER: Duration = Duration::from_secs(60);
+const LOG_AGAIN_AFTER: Duration = Duration::from_mins(1);
 const MAX_SOURCES: usize = 1024;
 
 macro_rules! metrics {

