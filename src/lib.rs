@@ -8,6 +8,7 @@
 //! personal leaves the sealed part of an event but through the customer projection; `now` is an argument.
 
 pub mod broker;
+pub mod config;
 pub mod decode;
 pub mod domain;
 pub mod showroom;

@@ -1,0 +1,112 @@
+//! What is accepted and what is said of the rest.
+
+use std::path::Path;
+
+use super::{daemon, load, load_site, site};
+
+const SITE: &str = r#"
+[site]
+id = "hel-01"
+name = "Helsinki"
+timezone = "Europe/Helsinki"
+bounds = [0.0, 0.0, 30.0, 20.0]
+
+[[anchor]]
+id = "north-door"
+x = 1
+y = 19.5
+z = 2.6
+
+[[zone]]
+id = "entrance"
+kind = "entrance"
+polygon = [[0.0, 17.0], [4.0, 17.0], [4.0, 20.0], [0.0, 20.0]]
+"#;
+
+fn problems(text: &str) -> Vec<String> {
+    let problems = site::check("site.toml", text).expect_err("refused");
+    problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_site_is_read_as_written() {
+    let site = site::check("site.toml", SITE).expect("good");
+    assert_eq!(site.anchors[0].x.to_bits(), 1.0_f64.to_bits());
+    assert_eq!(site.zone_at(2.0, 18.0).map(|zone| zone.id.as_str()), Some("entrance"));
+}
+
+#[test]
+fn every_problem_is_said_at_once_with_its_line() {
+    let text = SITE
+        .replace("x = 1\n", "x = inf\n")
+        .replace("z = 2.6", "zz = 2.6")
+        .replace("kind = \"entrance\"", "kind = \"door\"")
+        .replace("[4.0, 17.0], [4.0, 20.0]", "[4.0, 20.0], [4.0, 17.0]");
+    insta::assert_snapshot!(problems(&text).join("\n"), @r#"
+    site.toml:8: anchor[0].z: is missing
+    site.toml:10: anchor[0].x: must be a finite number
+    site.toml:12: anchor[0].zz: unknown key; did you mean z?
+    site.toml:16: zone[0].kind: "door" is not one of entrance, vehicle, desk, lounge, service, outside
+    site.toml:17: zone[0].polygon: crosses itself; list the corners in order around the zone
+    "#);
+}
+
+#[test]
+fn each_of_these_is_refused() {
+    let doubled = format!("{SITE}\n[[anchor]]\nid = \"north-door\"\nx = 2.0\ny = 2.0\nz = 2.0\n");
+    for (text, word) in [
+        (doubled.as_str(), "used twice"),
+        (&SITE.replace("y = 19.5", "y = 41.0"), "21.0 m outside"),
+        (&SITE.replace("[0.0, 0.0, 30.0, 20.0]", "[0.0, 0.0, -1.0, 20.0]"), "bounds"),
+        (&SITE.replace("hel-01", "Hel 01"), "site.id"),
+        (&format!("{SITE}\n[[spot]]\nid = \"A1\"\nx = 1.0\ny = 1.0\nzone = \"nowhere\"\n"), "no zone"),
+        (&format!("{SITE}\n[[tag]]\nid = \"x\"\nrole = \"visitor\"\nsubject = \"anna\"\n"), "customer id"),
+        ("[site", "site.toml:1"),
+        ("", "site: is missing"),
+    ] {
+        let said = problems(text).join("\n");
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+}
+
+fn config_problems(text: &str) -> String {
+    let draft = daemon::check("showfloor.toml", text, &|_| Err("no such file".to_owned()));
+    draft.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn problems_of_the_configuration_name_key_line_and_remedy() {
+    let text = "[site]\nfile = \"site.toml\"\n[http]\nlisten = \"0.0.0.0:80\"\nlimit = 3\n[anchors]\nbroker = \"http://x\"\n\
+                user = \"u\"\npassword_file = \"p\"\n[uplnk]\n";
+    insta::assert_snapshot!(config_problems(text), @r#"
+    showfloor.toml:4: http.listen: is reachable from the LAN in clear text; listen on loopback, or say allow_clear_text = true
+    showfloor.toml:5: http.limit: unknown key; known here: listen, allow_clear_text, session_timeout_s, messages_per_minute, max_message_bytes, blocked_s, idle_s
+    showfloor.toml:7: anchors.broker: "http://x" is no address; write mqtt://HOST:PORT
+    showfloor.toml:9: anchors.password_file: no such file
+    showfloor.toml:10: uplnk: unknown key; did you mean uplink?
+    "#);
+    assert_eq!(config_problems("[site]\nfile = \"site.toml\"\n"), "");
+}
+
+#[test]
+fn the_samples_that_we_ship_are_good() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
+    let config = load(&dir.join("showfloor.toml")).map_err(|problems| problems.to_string()).expect("good");
+    assert!(config.anchors.is_some() && config.uplink.is_some());
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_sites_of_the_recordings_are_good() {
+    let told = std::env::var_os("SHOWFLOOR_DATA").map(std::path::PathBuf::from);
+    let data = told.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
+    if !data.is_dir() {
+        assert!(std::env::var_os("SHOWFLOOR_REQUIRE_DATA").is_none(), "the recordings are required");
+        eprintln!("skipped: no recordings at {}", data.display());
+        return;
+    }
+    for name in ["office12", "carbay", "sim6x4"] {
+        let path = data.join("positioning").join(name).join("site.toml");
+        load_site(&path).map_err(|problems| problems.to_string()).expect("good");
+    }
+}
