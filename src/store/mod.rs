@@ -26,6 +26,11 @@ mod view;
 mod visits;
 mod writer;
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use batch::GroupCommit;
 pub use error::StoreError;
 pub use handle::{AckError, Heads, Job, Receipt, RequestKey, StoreClosed, StoreHandle, SubmitError};

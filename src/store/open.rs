@@ -146,12 +146,11 @@ fn identify(conn: &mut Connection, options: &Options) -> Result<Identity, DbErro
     let tx = conn.transaction()?;
     let epoch = meta_uuid(&tx, "epoch")?;
     let visit_namespace = meta_uuid(&tx, "visit_namespace")?;
-    let site = match meta::<String>(&tx, "site")? {
-        Some(site) => site.parse().map_err(row("site"))?,
-        None => {
-            keep_meta(&tx, "site", options.site.as_str())?;
-            options.site.clone()
-        }
+    let site = if let Some(site) = meta::<String>(&tx, "site")? {
+        site.parse().map_err(row("site"))?
+    } else {
+        keep_meta(&tx, "site", options.site.as_str())?;
+        options.site.clone()
     };
     let identity = Identity { epoch: Epoch(epoch), visit_namespace, site };
     if identity.site != options.site {

@@ -69,7 +69,7 @@ pub(super) fn lane_page(conn: &Connection, query: LaneQuery) -> Result<Vec<LaneI
     while items.len() < query.max_items {
         let row = rows.next()?.map(LogRow::read).transpose()?;
         let before = |gap: &Gap| row.as_ref().is_none_or(|row| gap.from < row.seq());
-        while let Some(gap) = gaps.next_if(&before) {
+        while let Some(gap) = gaps.next_if(before) {
             if items.len() < query.max_items {
                 last = gap.to;
                 items.push(LaneItem::Gap(gap));

@@ -13,8 +13,8 @@ use super::{
     seal::Keyring,
 };
 use crate::domain::{
-    CustomerId, CustomerInterested, CustomerUpserted, Event, EventBody, KioskStarted, Personal, Role, StaffChanged,
-    TagAssigned, Timestamp, Vehicle, VehicleId, VisitId,
+    CustomerId, CustomerInterested, CustomerUpserted, Event, EventBody, KioskStarted, Personal, Role, SpotId,
+    StaffChanged, TagAssigned, Timestamp, Vehicle, VehicleId, VisitId, ZoneId,
 };
 
 /// Rises when [`apply`] changes in what it makes of old events: the tables are then rebuilt at the next start.
@@ -93,7 +93,7 @@ fn delete(conn: &Connection, sql: &str, id: &VehicleId) -> Result<(), DbError> {
 
 fn vehicle_is(conn: &Connection, car: &Vehicle, event: &Event) -> Result<(), DbError> {
     let sql = "INSERT OR REPLACE INTO vehicle (vehicle, spot, data, pos) VALUES (?1, ?2, ?3, ?4)";
-    let spot = car.spot.as_ref().map(|spot| spot.as_str());
+    let spot = car.spot.as_ref().map(SpotId::as_str);
     let data = serde_json::to_string(car).map_err(row("a vehicle"))?;
     conn.prepare_cached(sql)?.execute(params![car.id.as_str(), spot, data, int(event.pos)])?;
     Ok(())
@@ -198,12 +198,12 @@ fn visit_changes(conn: &Connection, visit: VisitId, event: &Event) -> Result<(),
             let sql = "INSERT OR REPLACE INTO visit (visit, customer, entered_us, zone, x, y, pos)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
             let customer = event.subjects.customer.map(|id| id.0.into_bytes());
-            let zone = data.zone.as_ref().map(|zone| zone.as_str());
+            let zone = data.zone.as_ref().map(ZoneId::as_str);
             let values = params![id, customer, event.at.micros(), zone, data.x, data.y, int(event.pos)];
             conn.prepare_cached(sql)?.execute(values)?;
         }
         EventBody::CustomerMoved(data) => {
-            let zone = data.to.as_ref().map(|zone| zone.as_str());
+            let zone = data.to.as_ref().map(ZoneId::as_str);
             let sql = "UPDATE visit SET zone = ?2, x = ?3, y = ?4 WHERE visit = ?1";
             conn.prepare_cached(sql)?.execute(params![id, zone, data.x, data.y])?;
         }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::{
     BootId, ClockMark, ClockQuality, CustomerId, Epoch, Event, EventBody, EventId, Gap, GapReason, Lane, Origin,
-    Revealed, Sealable, Subjects, Timestamp, VisitId,
+    Revealed, Sealable, StaffId, Subjects, Timestamp, VehicleId, VisitId,
 };
 
 /// The columns of [`LogRow`], in its order.
@@ -173,8 +173,8 @@ pub(super) fn insert(conn: &Connection, event: &Event, personal: Option<&Sealabl
         quality_int(event.clock.quality),
         subjects.visit.map(|id| id.0.into_bytes()),
         subjects.customer.map(|id| id.0.into_bytes()),
-        subjects.vehicle.as_ref().map(|id| id.as_str()),
-        subjects.staff.as_ref().map(|id| id.as_str()),
+        subjects.vehicle.as_ref().map(VehicleId::as_str),
+        subjects.staff.as_ref().map(StaffId::as_str),
         event.body.to_data(),
         sealed.as_ref().map(|(subject, _)| subject),
         sealed.as_ref().map(|(_, sealed)| sealed),

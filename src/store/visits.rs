@@ -33,7 +33,7 @@ pub(super) fn follow(conn: &Connection, fact: &Fact) -> Result<(), DbError> {
 }
 
 fn name(zone: Option<&ZoneId>) -> Option<&str> {
-    zone.map(|zone| zone.as_str())
+    zone.map(ZoneId::as_str)
 }
 
 fn heard(conn: &Connection, visit: VisitId, at: i64) -> Result<(), DbError> {

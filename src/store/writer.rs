@@ -85,6 +85,7 @@ impl Writer {
 }
 
 /// What is next to be done.
+#[allow(clippy::large_enum_variant)] // lives for a moment on the stack; a box for each job would cost more
 enum Next {
     Job(Job),
     Retry,
@@ -380,3 +381,6 @@ impl Desk {
         drop(self.lock);
     }
 }
+
+#[cfg(test)]
+mod tests;
