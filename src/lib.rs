@@ -7,6 +7,7 @@
 //! Invariants: nothing is acknowledged before it is committed; a reading may be dropped and counted, a fact never; nothing
 //! personal leaves the sealed part of an event but through the customer projection; `now` is an argument.
 
+pub mod access;
 pub mod broker;
 pub mod config;
 pub mod decode;

@@ -1,9 +1,10 @@
 //! The front of the store: what others may ask of the writer. Every request waits for its commit, but a fact, which
 //! waits only for room in the queue.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
 
 use super::Reader;
 use crate::{
@@ -134,6 +135,8 @@ pub struct StoreHandle {
     pub(super) heads: watch::Receiver<Heads>,
     pub(super) registry: watch::Receiver<Arc<Registry>>,
     pub(super) epoch: Epoch,
+    pub(super) visit_namespace: Uuid,
+    pub(super) progress: Arc<AtomicU64>,
     pub(super) reader: Reader,
 }
 
@@ -189,6 +192,18 @@ impl StoreHandle {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// A secret of this database, under which ids of visits may be derived from tags without telling the tags.
+    #[must_use]
+    pub fn visit_namespace(&self) -> Uuid {
+        self.visit_namespace
+    }
+
+    /// Rises with each transaction that ends, also with one that fails: what the watchdog looks at.
+    #[must_use]
+    pub fn progress(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.progress)
     }
 
     /// The readers.

@@ -1,5 +1,8 @@
 //! Read-only questions, each answered from one snapshot of the database.
 
+use std::sync::Arc;
+
+use super::{pages, pool::Pool, queries};
 use crate::domain::{
     ConsumerId, CustomerId, Event, Lane, LaneItem, OpenVisit, StaffId, Timestamp, Vehicle, VisitId, ZoneId,
 };
@@ -90,58 +93,66 @@ pub struct Picture {
 
 /// A clonable pool of read-only connections.
 #[derive(Clone)]
-pub struct Reader {}
+pub struct Reader {
+    pool: Arc<Pool>,
+}
 
-#[allow(clippy::missing_errors_doc, clippy::unused_async)] // every one fails only when the database cannot be read
+impl Reader {
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
+        Self { pool }
+    }
+}
+
+#[allow(clippy::missing_errors_doc)] // every one fails only when the database cannot be read, or is closed
 impl Reader {
     /// Events after `pos`, in order, at most `limit`, with what they are about.
     pub async fn entries_after(&self, pos: u64, limit: usize) -> Result<Vec<LogEntry>, ReadError> {
-        let _ = (pos, limit);
-        Err(ReadError { doing: "reading", cause: "not yet".into() })
+        self.pool.ask("reading the log", move |conn| pages::entries_after(conn, pos, limit)).await
     }
 
     /// The newest `limit` events of lanes `sales` and `presence` at or before `upto`, oldest first.
     pub async fn recent(&self, upto: u64, limit: usize) -> Result<Vec<LogEntry>, ReadError> {
-        let _ = (upto, limit);
-        Err(ReadError { doing: "reading", cause: "not yet".into() })
+        self.pool.ask("reading the newest events", move |conn| pages::recent(conn, upto, limit)).await
     }
 
     /// One page of a lane, gaps included.
     pub async fn lane_page(&self, query: LaneQuery) -> Result<Vec<LaneItem>, ReadError> {
-        let _ = query;
-        Err(ReadError { doing: "reading", cause: "not yet".into() })
+        self.pool.ask("reading a lane", move |conn| pages::lane_page(conn, query)).await
     }
 
     /// First seq that a lane still holds or has a gap for; 0 when it is empty.
     pub async fn lane_first(&self, lane: Lane) -> Result<u64, ReadError> {
-        let _ = lane;
-        Err(ReadError { doing: "reading", cause: "not yet".into() })
+        self.pool.ask("reading the start of a lane", move |conn| pages::lane_first(conn, lane)).await
     }
 
     /// The showroom now.
     pub async fn picture(&self) -> Result<Picture, ReadError> {
-        Err(ReadError { doing: "reading", cause: "not yet".into() })
+        self.pool.ask("reading the showroom", pages::picture).await
     }
 
     /// Visits that were open at the last commit, with their tags, for the engine to go on with.
     pub async fn open_visits(&self) -> Result<Vec<OpenVisit>, ReadError> {
-        Err(ReadError { doing: "reading", cause: "not yet".into() })
+        self.pool.ask("reading the open visits", queries::open_visits).await
     }
 
     /// A customer who is not erased.
     pub async fn customer(&self, id: CustomerId) -> Result<Option<Customer>, ReadError> {
-        let _ = id;
-        Err(ReadError { doing: "reading", cause: "not yet".into() })
+        self.pool.ask("reading a customer", move |conn| queries::customer(conn, id)).await
     }
 
     /// Where a consumer's cursors are, in the order of [`Lane::ALL`].
     pub async fn cursors(&self, consumer: &ConsumerId) -> Result<[u64; 3], ReadError> {
-        let _ = consumer;
-        Err(ReadError { doing: "reading", cause: "not yet".into() })
+        let consumer = consumer.clone();
+        self.pool.ask("reading cursors", move |conn| pages::cursors(conn, &consumer)).await
     }
 
     /// Bytes of the database and its write-ahead log on disk.
     pub async fn bytes(&self) -> Result<u64, ReadError> {
-        Err(ReadError { doing: "reading", cause: "not yet".into() })
+        let doing = "measuring the database";
+        let failed = |cause: std::io::Error| ReadError { doing, cause: cause.to_string() };
+        let path = self.pool.path();
+        let database = tokio::fs::metadata(path).await.map_err(failed)?.len();
+        let log = tokio::fs::metadata(path.with_extension("sqlite-wal")).await.map_or(0, |log| log.len());
+        Ok(database + log)
     }
 }

@@ -1,0 +1,190 @@
+//! Opening: the directory, its lock, the file, whose it is, and the parts that work on it.
+
+use std::{
+    fs::{DirBuilder, File, TryLockError},
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use tokio::sync::{mpsc, watch};
+use uuid::{Builder, Uuid};
+
+use super::{
+    GroupCommit, Reader, StoreError, StoreHandle, Writer,
+    batch::Backlog,
+    error::{DbError, row},
+    ledger::Ledger,
+    pool::Pool,
+    projections, queries,
+    rows::lane_int,
+    schema, seal,
+    writer::Desk,
+};
+use crate::{
+    domain::{Clock, ConsumerId, Epoch, Lane, Registry, SiteId},
+    telemetry::Telemetry,
+};
+
+const DATABASE: &str = "showfloor.sqlite";
+const LOCK: &str = "showfloor.lock";
+/// Jobs that wait for the writer: some transactions of facts.
+const QUEUE: usize = 4_096;
+
+/// What the store has to know.
+pub struct Options {
+    /// The data directory; made if it is not there, for its owner only.
+    pub dir: PathBuf,
+    /// Who pulls the log; each has a cursor in every lane from the start.
+    pub consumers: Vec<ConsumerId>,
+    /// Tags fixed in the site file.
+    pub site_tags: Registry,
+    /// Whose log it is.
+    pub site: SiteId,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where to count.
+    pub telemetry: Telemetry,
+    /// When to commit.
+    pub group: GroupCommit,
+}
+
+/// The store, before it is split into who asks and who writes.
+pub struct Store;
+
+impl Store {
+    /// Opens the data directory for this process alone, makes or migrates its tables.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; nothing is deleted, and a newer file is not touched.
+    pub fn open(options: Options) -> Result<(StoreHandle, Writer), StoreError> {
+        let lock = lock(&options.dir)?;
+        let path = options.dir.join(DATABASE);
+        let mut conn = schema::open(&path)?;
+        let failed = |cause: DbError| cause.opening(path.clone(), "reading its tables");
+        let identity = identify(&mut conn, &options).map_err(failed)?;
+        if identity.site != options.site {
+            return Err(StoreError::OtherSite { found: identity.site, expected: options.site, path });
+        }
+        let registry = Arc::new(queries::registry(&conn, &options.site_tags).map_err(failed)?);
+        let ledger = Ledger::open(conn, identity.epoch).map_err(failed)?;
+        Ok(assemble(options, lock, path, &identity, registry, ledger))
+    }
+}
+
+fn assemble(
+    options: Options,
+    lock: File,
+    path: PathBuf,
+    identity: &Identity,
+    registry: Arc<Registry>,
+    ledger: Ledger,
+) -> (StoreHandle, Writer) {
+    let (jobs, queue) = mpsc::channel(QUEUE);
+    let (heads_sender, heads) = watch::channel(ledger.heads);
+    let (registry_sender, registry) = watch::channel(registry);
+    let progress = Arc::new(AtomicU64::new(0));
+    let pool = Arc::new(Pool::new(path));
+    let desk = Desk {
+        ledger,
+        jobs: queue,
+        heads: heads_sender,
+        registry: registry_sender,
+        site_tags: options.site_tags,
+        clock: options.clock,
+        telemetry: options.telemetry,
+        group: options.group,
+        pool: Arc::clone(&pool),
+        progress: Arc::clone(&progress),
+        backlog: Backlog::default(),
+        pruned_at: None,
+        scrub: false,
+        lock,
+    };
+    let handle = StoreHandle {
+        jobs,
+        heads,
+        registry,
+        epoch: identity.epoch,
+        visit_namespace: identity.visit_namespace,
+        progress,
+        reader: Reader::new(pool),
+    };
+    (handle, Writer::new(desk))
+}
+
+/// Makes the directory if need be and takes its lock, which ends with the process whatever happens to it.
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    make_dir(dir)?;
+    let path = dir.join(LOCK);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|source| StoreError::Unwritable { path, source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(StoreError::Unwritable { path: dir.to_owned(), source }),
+    }
+}
+
+/// Makes the data directory, for its owner only, if it is not there.
+pub(super) fn make_dir(dir: &Path) -> Result<(), StoreError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|source: io::Error| StoreError::Unwritable { path: dir.to_owned(), source })
+}
+
+/// Who this database is.
+struct Identity {
+    epoch: Epoch,
+    visit_namespace: Uuid,
+    site: SiteId,
+}
+
+/// Reads who the database is, or says so in a new one; makes cursors, and rebuilds projections that an older program made.
+fn identify(conn: &mut Connection, options: &Options) -> Result<Identity, DbError> {
+    let tx = conn.transaction()?;
+    let epoch = meta_uuid(&tx, "epoch")?;
+    let visit_namespace = meta_uuid(&tx, "visit_namespace")?;
+    let site = if let Some(site) = meta::<String>(&tx, "site")? {
+        site.parse().map_err(row("site"))?
+    } else {
+        keep_meta(&tx, "site", options.site.as_str())?;
+        options.site.clone()
+    };
+    let identity = Identity { epoch: Epoch(epoch), visit_namespace, site };
+    if identity.site != options.site {
+        return Ok(identity);
+    }
+    if meta::<i64>(&tx, "projections")? != Some(projections::VERSION) {
+        projections::rebuild(&tx)?;
+        keep_meta(&tx, "projections", projections::VERSION)?;
+    }
+    for consumer in &options.consumers {
+        for lane in Lane::ALL {
+            let sql = "INSERT OR IGNORE INTO cursor (consumer, lane, upto) VALUES (?1, ?2, 0)";
+            tx.prepare_cached(sql)?.execute(params![consumer.as_str(), lane_int(lane)])?;
+        }
+    }
+    tx.commit()?;
+    Ok(identity)
+}
+
+fn meta<T: rusqlite::types::FromSql>(conn: &Connection, key: &str) -> Result<Option<T>, DbError> {
+    let mut statement = conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+    Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+}
+
+fn keep_meta(conn: &Connection, key: &str, value: impl rusqlite::ToSql) -> Result<(), DbError> {
+    conn.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?.execute(params![key, value])?;
+    Ok(())
+}
+
+fn meta_uuid(conn: &Connection, key: &str) -> Result<Uuid, DbError> {
+    if let Some(bytes) = meta::<[u8; 16]>(conn, key)? {
+        return Ok(Uuid::from_bytes(bytes));
+    }
+    let id = Builder::from_random_bytes(seal::random()?).into_uuid();
+    keep_meta(conn, key, id.as_bytes())?;
+    Ok(id)
+}

@@ -1,0 +1,203 @@
+//! Rows of the log as SQLite holds them, and the events they mean: twins of the domain's types, converted explicitly.
+
+use std::str::FromStr;
+
+use rusqlite::{Connection, Row};
+use uuid::Uuid;
+
+use super::{
+    error::{DbError, row},
+    seal::{self, Bond, Keyring},
+};
+use crate::domain::{
+    BootId, ClockMark, ClockQuality, CustomerId, Epoch, Event, EventBody, EventId, Gap, GapReason, Lane, Origin,
+    Revealed, Sealable, StaffId, Subjects, Timestamp, VehicleId, VisitId,
+};
+
+/// The columns of [`LogRow`], in its order.
+macro_rules! log_columns {
+    () => {
+        "pos, lane, seq, id, kind, wall_us, boot, mono_ns, quality, visit, customer, vehicle, staff, data, subject, \
+         sealed, origin_epoch, origin_seq, v"
+    };
+}
+pub(super) use log_columns;
+
+/// A count or position as SQLite keeps it; ours never come near its limit.
+pub(super) fn int(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// The same back; nothing negative is ever written.
+pub(super) fn count(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}
+
+pub(super) fn lane_int(lane: Lane) -> i64 {
+    lane as i64
+}
+
+pub(super) fn lane_of(n: i64) -> Result<Lane, DbError> {
+    usize::try_from(n).ok().and_then(|n| Lane::ALL.get(n).copied()).ok_or(DbError::Row { what: "lane" })
+}
+
+pub(super) fn quality_int(quality: ClockQuality) -> i64 {
+    i64::from(quality == ClockQuality::Synced)
+}
+
+pub(super) fn parse<T: FromStr>(what: &'static str, text: &str) -> Result<T, DbError> {
+    text.parse().map_err(row(what))
+}
+
+pub(super) fn parse_some<T: FromStr>(what: &'static str, text: Option<&str>) -> Result<Option<T>, DbError> {
+    text.map(|text| parse(what, text)).transpose()
+}
+
+/// One line of the log, read whole before it is understood.
+pub(super) struct LogRow {
+    pos: i64,
+    lane: i64,
+    seq: i64,
+    id: [u8; 16],
+    kind: String,
+    wall_us: i64,
+    boot: [u8; 16],
+    mono_ns: i64,
+    quality: i64,
+    visit: Option<[u8; 16]>,
+    customer: Option<[u8; 16]>,
+    vehicle: Option<String>,
+    staff: Option<String>,
+    data: String,
+    sealed: Option<(String, Vec<u8>)>,
+    origin: Option<([u8; 16], i64)>,
+    version: u16,
+}
+
+impl LogRow {
+    /// Reads the columns of [`log_columns`].
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let subject: Option<String> = row.get(14)?;
+        let sealed: Option<Vec<u8>> = row.get(15)?;
+        let epoch: Option<[u8; 16]> = row.get(16)?;
+        let seq: Option<i64> = row.get(17)?;
+        Ok(Self {
+            pos: row.get(0)?,
+            lane: row.get(1)?,
+            seq: row.get(2)?,
+            id: row.get(3)?,
+            kind: row.get(4)?,
+            wall_us: row.get(5)?,
+            boot: row.get(6)?,
+            mono_ns: row.get(7)?,
+            quality: row.get(8)?,
+            visit: row.get(9)?,
+            customer: row.get(10)?,
+            vehicle: row.get(11)?,
+            staff: row.get(12)?,
+            data: row.get(13)?,
+            sealed: subject.zip(sealed),
+            origin: epoch.zip(seq),
+            version: row.get(18)?,
+        })
+    }
+
+    /// Bytes of what it says.
+    pub(super) fn weight(&self) -> usize {
+        self.data.len() + self.sealed.as_ref().map_or(0, |(_, sealed)| sealed.len())
+    }
+
+    pub(super) fn seq(&self) -> u64 {
+        count(self.seq)
+    }
+
+    pub(super) fn pos(&self) -> i64 {
+        self.pos
+    }
+
+    /// The event that it is, with its personal part as far as `keys` open it.
+    pub(super) fn into_event(self, keys: &mut Keyring<'_>) -> Result<Event, DbError> {
+        let id = EventId(Uuid::from_bytes(self.id));
+        let personal = match &self.sealed {
+            None => Revealed::Absent,
+            Some((subject, sealed)) => keys.reveal(subject, Bond { id, kind: &self.kind }, sealed)?,
+        };
+        let quality = if self.quality == 1 { ClockQuality::Synced } else { ClockQuality::Unsynced };
+        Ok(Event {
+            pos: count(self.pos),
+            lane: lane_of(self.lane)?,
+            seq: count(self.seq),
+            id,
+            at: Timestamp::from_micros(self.wall_us),
+            clock: ClockMark { boot: BootId(Uuid::from_bytes(self.boot)), mono_ns: self.mono_ns, quality },
+            subjects: Subjects {
+                visit: self.visit.map(|id| VisitId(Uuid::from_bytes(id))),
+                customer: self.customer.map(|id| CustomerId(Uuid::from_bytes(id))),
+                vehicle: parse_some("vehicle", self.vehicle.as_deref())?,
+                staff: parse_some("staff", self.staff.as_deref())?,
+            },
+            body: EventBody::from_parts(&self.kind, &self.data).map_err(row("data of an event"))?,
+            personal,
+            origin: self.origin.map(|(epoch, seq)| Origin { epoch: Epoch(Uuid::from_bytes(epoch)), seq: count(seq) }),
+            version: self.version,
+        })
+    }
+}
+
+/// Writes one line of the log; `personal` is sealed on the way.
+pub(super) fn insert(conn: &Connection, event: &Event, personal: Option<&Sealable>) -> Result<(), DbError> {
+    let bond = Bond { id: event.id, kind: event.body.kind() };
+    let sealed = match personal {
+        None => None,
+        Some(Sealable { subject, fields }) => {
+            let subject = seal::subject_text(subject);
+            let sealed = seal::seal(conn, &subject, bond, fields)?;
+            Some((subject, sealed))
+        }
+    };
+    let subjects = &event.subjects;
+    let sql = concat!(
+        "INSERT INTO log (",
+        log_columns!(),
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+    );
+    conn.prepare_cached(sql)?.execute(rusqlite::params![
+        int(event.pos),
+        lane_int(event.lane),
+        int(event.seq),
+        event.id.0.as_bytes(),
+        event.body.kind(),
+        event.at.micros(),
+        event.clock.boot.0.as_bytes(),
+        event.clock.mono_ns,
+        quality_int(event.clock.quality),
+        subjects.visit.map(|id| id.0.into_bytes()),
+        subjects.customer.map(|id| id.0.into_bytes()),
+        subjects.vehicle.as_ref().map(VehicleId::as_str),
+        subjects.staff.as_ref().map(StaffId::as_str),
+        event.body.to_data(),
+        sealed.as_ref().map(|(subject, _)| subject),
+        sealed.as_ref().map(|(_, sealed)| sealed),
+        event.origin.map(|origin| origin.epoch.0.into_bytes()),
+        event.origin.map(|origin| int(origin.seq)),
+        event.version,
+    ])?;
+    Ok(())
+}
+
+/// A gap from `from_seq, to_seq, count, reason, at_us`.
+pub(super) fn read_gap(row: &Row<'_>) -> rusqlite::Result<(i64, i64, i64, String, i64)> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+}
+
+/// What [`read_gap`] read, understood.
+pub(super) fn gap_of((from, to, lost, reason, at): (i64, i64, i64, String, i64)) -> Result<Gap, DbError> {
+    let reason = match reason.as_str() {
+        "retention" => GapReason::Retention,
+        "disk_full" => GapReason::DiskFull,
+        "corruption" => GapReason::Corruption,
+        _ => return Err(DbError::Row { what: "reason of a gap" }),
+    };
+    let at = Timestamp::from_micros(at);
+    Ok(Gap { from: count(from), to: count(to), count: count(lost), reason, at })
+}

@@ -1,0 +1,118 @@
+//! The tables, and how an older file becomes a current one.
+//!
+//! Migrations are only ever appended: the version of a file (`user_version`) is the number of them that it has seen. A
+//! newer file is refused before SQLite opens it, so that not even its write-ahead log is moved. UUIDs are 16 bytes, lanes
+//! are 0 sales, 1 presence, 2 trace, times are microseconds since 1970.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
+
+use super::error::{DbError, StoreError};
+
+/// "SHFL": what the file says it is.
+const APPLICATION_ID: i64 = 0x5348_464C;
+const FOREIGN_ID: i64 = -1;
+/// Only a checkpoint of our own readers can make the writer wait.
+const WRITER_PATIENCE: Duration = Duration::from_millis(250);
+
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+
+/// The version that this program writes.
+pub(super) fn known_version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// Opens the file for writing, makes or migrates its tables, and leaves the write-ahead log empty.
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    refuse_newer_header(path)?;
+    let failed = |cause: DbError| cause.opening(path.to_owned(), "opening it");
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = Connection::open_with_flags(path, flags).map_err(|cause| failed(cause.into()))?;
+    check(&conn, path)?;
+    prepare(&mut conn).map_err(failed)?;
+    Ok(conn)
+}
+
+/// The header alone (offsets 60 and 68 of the file format) tells most newer files without opening them.
+fn refuse_newer_header(path: &Path) -> Result<(), StoreError> {
+    let mut header = [0_u8; 72];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    match read {
+        Ok(()) => {}
+        Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => return Ok(()),
+        Err(source) => return Err(StoreError::Unwritable { path: path.to_owned(), source }),
+    }
+    let number =
+        |at: usize| i64::from(i32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
+    if header.starts_with(b"SQLite format 3\0") { refuse(path, number(60), number(68)) } else { Ok(()) }
+}
+
+fn refuse(path: &Path, version: i64, application: i64) -> Result<(), StoreError> {
+    let path = path.to_owned();
+    if application != APPLICATION_ID && application != 0 {
+        return Err(StoreError::Damaged { path, cause: "it is a database of another program".into() });
+    }
+    if application == APPLICATION_ID && version > known_version() {
+        return Err(StoreError::Newer { found: version, known: known_version(), path });
+    }
+    Ok(())
+}
+
+/// The same with what a write-ahead log may add; a file that is refused here is closed without a checkpoint.
+fn check(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+    let failed = |cause: rusqlite::Error| DbError::Sql(cause).opening(path.to_owned(), "reading its version");
+    let number = |pragma: &str| conn.query_row(pragma, [], |row| row.get::<_, i64>(0)).map_err(failed);
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+    // Reads the schema: a file that is damaged at its root says so here.
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    let (version, application) = (number("PRAGMA user_version")?, number("PRAGMA application_id")?);
+    // Tables that say of no program to be its own are not ours either.
+    let application = if application == 0 && tables > 0 { FOREIGN_ID } else { application };
+    refuse(path, version, application)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
+    Ok(())
+}
+
+fn prepare(conn: &mut Connection) -> Result<(), DbError> {
+    conn.busy_timeout(WRITER_PATIENCE)?;
+    conn.set_prepared_statement_cache_capacity(96);
+    // auto_vacuum counts only before the first page is written, so it comes before the journal mode. Temporary files
+    // would hold personal rows outside of the data directory.
+    conn.execute_batch(
+        "PRAGMA auto_vacuum = INCREMENTAL;
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON;
+         PRAGMA secure_delete = ON;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA journal_size_limit = 4194304;",
+    )?;
+    migrate(conn)?;
+    checkpoint(conn)?;
+    Ok(())
+}
+
+fn migrate(conn: &mut Connection) -> Result<(), DbError> {
+    let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let found: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let seen = usize::try_from(found).map_err(super::error::row("user_version"))?;
+    for migration in MIGRATIONS.iter().skip(seen) {
+        tx.execute_batch(migration)?;
+    }
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", known_version())?;
+    tx.commit()?;
+    Ok(())
+}
+
+/// Moves the write-ahead log into the file and cuts it to nothing; whether it could, with readers about.
+pub(super) fn checkpoint(conn: &Connection) -> Result<bool, DbError> {
+    let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(busy == 0)
+}

@@ -1,0 +1,7 @@
+//! The store as others see it: through its handle, and its files between two runs.
+
+mod erasing;
+mod model;
+mod opening;
+mod reading;
+mod submitting;

@@ -1,0 +1,165 @@
+//! Commands, facts and acknowledgements.
+
+use std::time::Duration;
+
+use crate::{
+    domain::{ClockQuality, Epoch, Lane},
+    showroom::{Command, Dating, KioskCommand, RefusalCode},
+    store::{
+        AckError, LaneQuery, Receipt, SubmitError,
+        testing::{Place, START_US, entered, exited, fact, kiosk, moved, person, stock},
+    },
+};
+
+#[tokio::test]
+async fn the_same_key_gets_the_same_receipt_also_after_a_restart_and_for_another_body() {
+    let place = Place::new();
+    let store = place.run();
+    store.done(stock("V1")).await;
+    let first = store.keyed("a", kiosk(KioskCommand::StartSession)).await.expect("is done");
+    assert_eq!(first, Receipt { pos: 2, repeated: false });
+    store.done(stock("V2")).await;
+    let again = Receipt { pos: 2, repeated: true };
+    assert_eq!(store.keyed("a", kiosk(KioskCommand::StartSession)).await.expect("is done"), again);
+    assert_eq!(store.keyed("a", stock("V9")).await.expect("is done"), again);
+    store.close().await;
+
+    let store = place.run();
+    assert_eq!(store.keyed("a", kiosk(KioskCommand::StartSession)).await.expect("is done"), again);
+    let head = store.handle.heads().borrow().pos;
+    assert_eq!(head, 3, "repetitions wrote nothing");
+    assert_eq!(store.done(stock("V2")).await, head, "a command that changes nothing tells the head");
+    assert_eq!(store.done(stock("V3")).await, head + 1);
+    assert_eq!(store.handle.heads().borrow().of(Lane::Sales), 4);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_remembered_though_it_would_be_done_now() {
+    let place = Place::new();
+    let store = place.run();
+    for _ in 0..2 {
+        match store.keyed("a", kiosk(KioskCommand::Call)).await {
+            Err(SubmitError::Refused(refusal)) => assert_eq!(refusal.code, RefusalCode::Conflict),
+            other => panic!("{other:?}"),
+        }
+        store.done(kiosk(KioskCommand::StartSession)).await;
+    }
+    assert!(store.keyed("b", kiosk(KioskCommand::Call)).await.is_ok());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn requests_are_forgotten_after_seven_days_of_the_clock_that_can_be_believed() {
+    let place = Place::new();
+    let store = place.run();
+    store.done(kiosk(KioskCommand::StartSession)).await;
+    store.keyed("old", kiosk(KioskCommand::Call)).await.expect("is done");
+    // The wall clock leaps, the box has been up for six days: nothing is forgotten.
+    let day_ns = 86_400_000_000_000;
+    place.clock.set(|now| {
+        now.wall = now.wall.plus_micros(400 * 86_400_000_000);
+        now.mono_ns += 6 * day_ns;
+    });
+    store.done(stock("V1")).await;
+    assert!(store.keyed("old", kiosk(KioskCommand::Call)).await.expect("is done").repeated);
+    place.clock.set(|now| now.mono_ns += 2 * day_ns);
+    store.done(stock("V2")).await;
+    assert!(!store.keyed("old", kiosk(KioskCommand::Call)).await.expect("is done").repeated);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn requests_of_a_boot_without_a_clock_outlive_the_clock_being_learnt() {
+    let place = Place::new();
+    place.clock.set(|now| {
+        now.wall = crate::domain::Timestamp::from_micros(5_000_000);
+        now.quality = ClockQuality::Unsynced;
+    });
+    let store = place.run();
+    store.keyed("a", kiosk(KioskCommand::StartSession)).await.expect("is done");
+    store.close().await;
+    place.clock.set(|now| {
+        now.wall = crate::domain::Timestamp::from_micros(START_US);
+        now.quality = ClockQuality::Synced;
+        now.boot = crate::domain::BootId(uuid::Uuid::from_u128(8));
+        now.mono_ns = 0;
+    });
+    let store = place.run();
+    store.done(stock("V1")).await;
+    assert!(store.keyed("a", kiosk(KioskCommand::StartSession)).await.expect("is done").repeated);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn facts_are_dated_on_both_clocks_by_when_they_happened() {
+    let place = Place::new();
+    let store = place.run();
+    let ago = Dating::Ago(Duration::from_secs(10));
+    store.handle.record(fact(77, entered(1, None, "t")), ago).await.expect("is open");
+    store.handle.record(fact(99, moved(1)), Dating::AsSaid).await.expect("is open");
+    store.done(stock("V1")).await;
+    let entries = store.handle.reader().entries_after(0, 9).await.expect("reads");
+    let times: Vec<i64> = entries.iter().map(|entry| entry.event.at.micros()).collect();
+    assert!((START_US - 10_000_000..START_US - 9_000_000).contains(&times[0]), "{times:?}");
+    assert_eq!(entries[0].event.clock.mono_ns / 1_000, times[0] - START_US);
+    assert_eq!(times[1], 99);
+    assert!(times[2] > START_US);
+    let open = store.handle.reader().open_visits().await.expect("reads");
+    assert_eq!((open[0].entered_at.micros(), open[0].last_at.micros(), open[0].x), (77, 99, 3.0));
+    store.handle.record(fact(100, exited(1)), Dating::AsSaid).await.expect("is open");
+    store.done(stock("V2")).await;
+    assert_eq!(store.handle.reader().open_visits().await.expect("reads"), []);
+    store.close().await;
+    assert!(!place.holds("door\"t"), "the tag is gone with the visit");
+}
+
+#[tokio::test]
+async fn a_cursor_only_goes_forward_and_never_beyond_what_is_committed() {
+    let place = Place::new();
+    let store = place.run();
+    let (cloud, epoch) = ("cloud".parse().expect("id"), store.handle.epoch());
+    store.done(stock("V1")).await;
+    store.done(person(1, &serde_json::json!({"name": "Aino"}), &serde_json::json!({}))).await;
+    let ack = |upto| store.handle.acknowledge("cloud".parse().expect("id"), Lane::Sales, epoch, upto);
+    assert_eq!(ack(2).await.expect("moves"), 2);
+    assert_eq!(ack(1).await.expect("stays"), 2);
+    assert_eq!(ack(3).await, Err(AckError::BeyondHead { head: 2 }));
+    let other = Epoch(uuid::Uuid::nil());
+    let wrong = store.handle.acknowledge("cloud".parse().expect("id"), Lane::Sales, other, 1).await;
+    assert_eq!(wrong, Err(AckError::EpochChanged { epoch }));
+    store.close().await;
+    let store = place.run();
+    assert_eq!(store.handle.epoch(), epoch);
+    assert_eq!(store.handle.reader().cursors(&cloud).await.expect("reads"), [2, 0, 0]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_learnt_clock_goes_into_every_lane() {
+    let place = Place::new();
+    let store = place.run();
+    let synced = crate::domain::ClockSynced { boot: uuid::Uuid::nil(), offset_ns: 5, step_ns: 0 };
+    assert_eq!(store.done(Command::ClockSynced(synced)).await, 3);
+    assert_eq!(store.handle.heads().borrow().lanes, [1, 1, 1]);
+    for lane in Lane::ALL {
+        let query = LaneQuery { lane, after: 0, max_items: 9, max_bytes: 9 };
+        assert_eq!(store.handle.reader().lane_page(query).await.expect("reads").len(), 1);
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn nothing_is_taken_after_the_end() {
+    let place = Place::new();
+    let store = place.run();
+    store.done(stock("V1")).await;
+    let handle = store.handle.clone();
+    store.close().await;
+    assert!(matches!(handle.submit(None, stock("V2")).await, Err(SubmitError::Closed)));
+    assert!(handle.record(fact(1, exited(1)), Dating::AsSaid).await.is_err());
+    assert!(handle.reader().entries_after(0, 1).await.is_err());
+    handle.close().await;
+    let files: Vec<_> = std::fs::read_dir(place.dir.path().join("data")).expect("lists").flatten().collect();
+    assert_eq!(files.len(), 2, "the file and its lock: {files:?}");
+}
