@@ -7,7 +7,10 @@
 //! Invariants: nothing is acknowledged before it is committed; a reading may be dropped and counted, a fact never; nothing
 //! personal leaves the sealed part of an event but through the customer projection; `now` is an argument.
 
+pub mod cli;
 pub mod domain;
+pub mod presence;
 pub mod showroom;
+pub mod sources;
 pub mod store;
 pub mod telemetry;

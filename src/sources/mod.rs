@@ -1,0 +1,5 @@
+//! Where readings come from.
+
+mod recording;
+
+pub use recording::{Item, Recording, RecordingError};
