@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench engine`. 200 tags walk a floor of 30 by 20 metres; each is heard by 8 anchors ten times a second.
 
+#![allow(clippy::expect_used)] // a bench has nobody to tell
+
 use std::sync::Arc;
 
 use divan::{Bencher, counter::ItemsCount};

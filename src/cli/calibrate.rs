@@ -68,6 +68,13 @@ struct RawTruth {
     y: Option<f64>,
 }
 
+/// Readings that are averaged: of one stay, or of one second of a walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Observation {
+    Stay(usize),
+    Second(i64),
+}
+
 /// Where one tag was.
 #[derive(Default)]
 struct Whereabouts {
@@ -78,16 +85,17 @@ struct Whereabouts {
 }
 
 impl Whereabouts {
-    /// A key for the observation that a moment belongs to, and the place.
-    fn at(&self, t: f64) -> Option<(i64, f64, f64)> {
+    /// The observation that a moment belongs to, and the place.
+    fn at(&self, t: f64) -> Option<(Observation, f64, f64)> {
         let stay = self.stays.iter().position(|(from, to, ..)| (*from..=*to).contains(&t));
         if let Some((i, (_, _, x, y))) = stay.and_then(|i| Some((i, self.stays.get(i)?))) {
-            return Some((-1 - i as i64, *x, *y));
+            return Some((Observation::Stay(i), *x, *y));
         }
         let next = self.moves.partition_point(|(at, ..)| *at <= t);
         let (&(t0, x0, y0), &(t1, x1, y1)) = (self.moves.get(next.checked_sub(1)?)?, self.moves.get(next)?);
         let share = (t - t0) / (t1 - t0);
-        (t1 - t0 <= LONGEST_STEP_S).then(|| (t.floor() as i64, x0 + share * (x1 - x0), y0 + share * (y1 - y0)))
+        (t1 - t0 <= LONGEST_STEP_S)
+            .then(|| (Observation::Second(t.floor() as i64), x0 + share * (x1 - x0), y0 + share * (y1 - y0)))
     }
 }
 
@@ -107,13 +115,15 @@ fn read_truth(path: &Path) -> Result<HashMap<TagId, Whereabouts>> {
             _ => bail!("{shown}:{line} needs either t, or from and to"),
         }
     }
-    found.values_mut().for_each(|tag| tag.moves.sort_by(|a, b| a.0.total_cmp(&b.0)));
+    for tag in found.values_mut() {
+        tag.moves.sort_by(|a, b| a.0.total_cmp(&b.0));
+    }
     Ok(found)
 }
 
 /// Mean levels by place and anchor: a stay is one place, a walk one a second.
 fn survey(input: &Path, truth: &HashMap<TagId, Whereabouts>) -> Result<Vec<Sample>> {
-    let mut means: BTreeMap<(TagId, i64, AnchorId), Mean> = BTreeMap::new();
+    let mut means: BTreeMap<(TagId, Observation, AnchorId), Mean> = BTreeMap::new();
     for item in Recording::open(input)? {
         let Item::Reading(Reading { at, anchor, tag, rssi }) = item? else { continue };
         let place = truth.get(&tag).and_then(|whereabouts| whereabouts.at(at.unix_seconds()));
@@ -125,7 +135,7 @@ fn survey(input: &Path, truth: &HashMap<TagId, Whereabouts>) -> Result<Vec<Sampl
             mean.level += f64::from(rssi.get());
         }
     }
-    let sample = |((_, _, anchor), m): ((TagId, i64, AnchorId), Mean)| Sample {
+    let sample = |((_, _, anchor), m): ((TagId, Observation, AnchorId), Mean)| Sample {
         anchor,
         x: m.x / m.count,
         y: m.y / m.count,

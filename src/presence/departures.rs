@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn who_is_back_is_known_for_a_while_and_never_more_than_the_bound() {
-        let mut departures = Departures::new(Duration::from_secs(60));
+        let mut departures = Departures::new(Duration::from_mins(1));
         let at = |s: i64| Timestamp::from_micros(s * 1_000_000);
         let tag = |i: i64| TagId::new(format!("t{i}")).expect("id");
         for i in 0..5000 {

@@ -115,7 +115,7 @@ impl Engine {
 
     /// Goes on with visits that were open when the box stopped. To be called before the first reading.
     pub fn restore(&mut self, mut visits: Vec<OpenVisit>) {
-        visits.sort_by(|a, b| (a.last_at, a.visit).cmp(&(b.last_at, b.visit)));
+        visits.sort_by_key(|open| (open.last_at, open.visit));
         for open in visits {
             let slot = self.give_slot(&open.tag, open.last_at);
             let visit = Visit::resume(&open, &self.floor);

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use Verdict::{Ahead, Late, Taken, UnknownAnchor, Unregistered};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -18,7 +19,17 @@ fn a_visit_is_told_from_the_door_to_the_car_and_back() {
     dwell(&mut engine, (80, 110), (2.5, 8.0), &mut out);
     dwell(&mut engine, (110, 125), (5.0, 1.0), &mut out);
     engine.advance(at(400.0), &mut out);
-    insta::assert_snapshot!(story(&out.facts).join("\n"), @"");
+    insta::assert_snapshot!(story(&out.facts).join("\n"), @"
+    61 entered floor
+    62 moved floor to door
+    82 dwelled in door
+    82 moved door to floor
+    113 dwelled at A1
+    118 dwelled in floor
+    118 moved floor to door
+    140 dwelled in door
+    140 exited after 64 s by Door
+    ");
 }
 
 #[test]
@@ -34,7 +45,17 @@ fn a_tag_that_returns_within_the_grace_time_is_told_so_and_a_stray_reading_is_no
         assert_eq!(engine.reading(&reading, &mut out), Verdict::Taken);
     }
     engine.advance(at(9000.0), &mut out);
-    insta::assert_snapshot!(story(&out.facts).join("\n"), @"");
+    insta::assert_snapshot!(story(&out.facts).join("\n"), @"
+    1 entered floor
+    140 dwelled in floor
+    140 exited after 18 s by Silence
+    301 entered floor again
+    430 dwelled in floor
+    430 exited after 8 s by Silence
+    2001 entered floor
+    2130 dwelled in floor
+    2130 exited after 8 s by Silence
+    ");
 }
 
 #[test]
@@ -56,7 +77,6 @@ fn what_cannot_count_is_refused_by_name() {
         reading("sw", 0, 998.5),
     ]
     .map(|reading| engine.reading(&reading, &mut out));
-    use Verdict::{Ahead, Late, Taken, UnknownAnchor, Unregistered};
     assert_eq!(verdicts, [Taken, UnknownAnchor, Unregistered, Ahead, Taken, Late, Taken]);
     assert_eq!(engine.last_tick(), Some(1001));
     let again: Vec<_> = (0..8).map(|i| engine.reading(&reading("sw", 0, 90_000.0 + f64::from(i)), &mut out)).collect();
@@ -98,14 +118,17 @@ fn a_restored_visit_goes_on_without_entering_again() {
     assert_eq!(again.snapshot().visits.len(), 1);
     dwell(&mut again, (200, 220), (5.0, 8.0), &mut out);
     again.advance(at(900.0), &mut out);
-    insta::assert_snapshot!(story(&out.facts).join("\n"), @"");
+    insta::assert_snapshot!(story(&out.facts).join("\n"), @"
+    340 dwelled in floor
+    340 exited after 218 s by Silence
+    ");
 
     let (mut silent, mut out) = (engine(visitors(1)), Output::default());
     silent.restore(vec![open(0, 15.0)]);
     silent.advance(at(20.0), &mut out);
     assert_eq!(out.facts, []);
     silent.advance(at(500.0), &mut out);
-    insta::assert_snapshot!(story(&out.facts).join("\n"), @"");
+    insta::assert_snapshot!(story(&out.facts).join("\n"), @"135 exited after 14 s by Silence");
 }
 
 #[test]
@@ -120,7 +143,12 @@ fn a_tag_handed_to_another_customer_is_another_visit() {
     dwell(&mut engine, (0, 10), (5.0, 8.0), &mut out);
     engine.set_registry(owned(2));
     dwell(&mut engine, (10, 20), (5.0, 8.0), &mut out);
-    insta::assert_snapshot!(story(&out.facts).join("\n"), @"");
+    insta::assert_snapshot!(story(&out.facts).join("\n"), @"
+    1 entered floor
+    10 dwelled in floor
+    10 exited after 8 s by Silence
+    10 entered floor
+    ");
 }
 
 #[test]
@@ -237,7 +265,7 @@ fn play(steps: &[Step], follow: Track) -> Output {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_is_heard_every_visit_is_a_legal_sequence(steps in steps(), all in any::<bool>()) {

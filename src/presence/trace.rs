@@ -9,6 +9,8 @@ const LONGEST: usize = 60;
 #[derive(Debug, Default)]
 pub(super) struct Packing {
     begun: i64,
+    /// The second after the newest position.
+    next: i64,
     last: [i32; 2],
     x_cm: Vec<i32>,
     y_cm: Vec<i32>,
@@ -17,8 +19,7 @@ pub(super) struct Packing {
 impl Packing {
     /// Adds the position at second `k`. Gives the trace before it when the step between them is not even, or it is full.
     pub(super) fn push(&mut self, k: i64, x: f64, y: f64) -> Option<Trace> {
-        let expected = self.begun + self.x_cm.len() as i64;
-        let before = if k != expected || self.x_cm.len() >= LONGEST { self.take() } else { None };
+        let before = if k != self.next || self.x_cm.len() >= LONGEST { self.take() } else { None };
         let now = [(x * 100.0).round() as i32, (y * 100.0).round() as i32];
         if self.x_cm.is_empty() {
             self.begun = k;
@@ -26,7 +27,7 @@ impl Packing {
         }
         self.x_cm.push(now[0] - self.last[0]);
         self.y_cm.push(now[1] - self.last[1]);
-        self.last = now;
+        (self.last, self.next) = (now, k + 1);
         before
     }
 
