@@ -183,3 +183,56 @@ fn print(calibration: &Calibration) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presence::AnchorFit;
+
+    #[test]
+    fn the_site_file_keeps_its_comments_and_gets_the_keys() {
+        let text =
+            "# ours\n[[anchor]]\nid = \"a\"   # by the door\nx = 1.0\nrssi_at_1m = -70.0\n\n[[anchor]]\nid = \"b\"\n";
+        let fit = AnchorFit {
+            anchor: "a".parse().expect("id"),
+            samples: 3,
+            rssi_at_1m: -59.5,
+            path_loss: 1.9,
+            residual_db: None,
+            pooled_residual_db: None,
+        };
+        let calibration = Calibration { pooled: (-60.0, 1.8), anchors: vec![fit] };
+        insta::assert_snapshot!(with_calibration(text, &calibration).expect("writes"), @r#"
+        # ours
+        [[anchor]]
+        id = "a"   # by the door
+        x = 1.0
+        rssi_at_1m = -59.5
+        path_loss = 1.9
+
+        [[anchor]]
+        id = "b"
+        "#);
+        assert!(with_calibration("[site]\n", &calibration).is_err());
+    }
+
+    #[test]
+    fn a_moment_of_truth_is_a_stay_or_lies_between_two_close_truths() {
+        let whereabouts = Whereabouts {
+            stays: vec![(100.0, 160.0, 1.0, 2.0)],
+            moves: vec![(10.0, 0.0, 0.0), (11.0, 1.0, 2.0), (20.0, 5.0, 5.0)],
+        };
+        assert_eq!(whereabouts.at(130.0), Some((Observation::Stay(0), 1.0, 2.0)));
+        assert_eq!(whereabouts.at(10.5), Some((Observation::Second(10), 0.5, 1.0)));
+        assert_eq!([9.0, 15.0, 20.0, 170.0].map(|t| whereabouts.at(t)), [None; 4]);
+    }
+
+    #[test]
+    fn zones_alone_are_no_truth_to_calibrate_with() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("t.jsonl");
+        fs::write(&path, "{\"t\":1,\"tag\":\"a\",\"zone\":\"z\"}\n").expect("writes");
+        let error = read_truth(&path).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(error.contains("t.jsonl:1") && error.contains("zones alone"), "{error}");
+    }
+}

@@ -2,8 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use Verdict::{Ahead, Late, Taken, UnknownAnchor, Unregistered};
-use proptest::prelude::*;
+use Verdict::{Ahead, Crowded, Late, Taken, UnknownAnchor, Unregistered};
+use proptest::{prelude::*, strategy::ValueTree};
 use uuid::Uuid;
 
 use super::testing::{at, dwell, engine, heard_at, square_site, story, tag, visitors};
@@ -39,10 +39,10 @@ fn a_tag_that_returns_within_the_grace_time_is_told_so_and_a_stray_reading_is_no
     dwell(&mut engine, (300, 310), (5.0, 8.0), &mut out);
     dwell(&mut engine, (2000, 2010), (5.0, 8.0), &mut out);
     for reading in heard_at(1, 2005.2, 5.0, 5.0) {
-        assert_eq!(engine.reading(&reading, &mut out), Verdict::Late, "the other tag was heard until 2009.5");
+        assert_eq!(engine.reading(&reading, &mut out), Late, "the other tag was heard until 2009.5");
     }
     for reading in heard_at(1, 2020.2, 5.0, 5.0) {
-        assert_eq!(engine.reading(&reading, &mut out), Verdict::Taken);
+        assert_eq!(engine.reading(&reading, &mut out), Taken);
     }
     engine.advance(at(9000.0), &mut out);
     insta::assert_snapshot!(story(&out.facts).join("\n"), @"
@@ -89,11 +89,11 @@ fn tags_beyond_the_bound_are_refused_until_one_is_forgotten() {
     let mut engine = Engine::new(square_site(), settings, Arc::default());
     let mut out = Output::default();
     let mut hear = |i, seconds| engine.reading(&heard_at(i, seconds, 5.0, 5.0)[0], &mut out);
-    assert_eq!([hear(0, 10.0), hear(1, 10.0), hear(2, 10.0)], [Verdict::Taken, Verdict::Taken, Verdict::Crowded]);
+    assert_eq!([hear(0, 10.0), hear(1, 10.0), hear(2, 10.0)], [Taken, Taken, Crowded]);
     for second in 11..140 {
         hear(0, f64::from(second));
     }
-    assert_eq!(hear(2, 140.0), Verdict::Taken);
+    assert_eq!(hear(2, 140.0), Taken);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn staff_have_positions_and_no_visits() {
     dwell(&mut engine, (0, 10), (5.0, 8.0), &mut out);
     assert_eq!((out.facts.len(), out.positions.len()), (0, 10));
     let verdict = engine.reading(&heard_at(0, 15.5, 5.0, 5.0)[0], &mut out);
-    assert_eq!(verdict, Verdict::Unregistered, "the registration has run out");
+    assert_eq!(verdict, Unregistered, "the registration has run out");
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn play(steps: &[Step], follow: Track) -> Output {
                 let anchor = ["sw", "se", "ne", "nw", "attic"][anchor].parse().expect("id");
                 let there = now.plus_micros(after_ms * 1000);
                 let reading = Reading { at: there, anchor, tag: tag(i), rssi: Dbm::new(rssi).expect("in range") };
-                if engine.reading(&reading, &mut out) == Verdict::Taken {
+                if engine.reading(&reading, &mut out) == Taken {
                     now = there;
                 }
             }
@@ -287,6 +287,25 @@ proptest! {
         prop_assert_eq!(&whole.facts[..part.facts.len()], &part.facts[..]);
         prop_assert_eq!(&whole.positions[..part.positions.len()], &part.positions[..]);
     }
+}
+
+#[test]
+fn the_steps_above_make_whole_visits_with_moves_and_dwells() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut seen = [0_usize; 4];
+    for _ in 0..200 {
+        let steps = steps().new_tree(&mut runner).expect("steps").current();
+        for fact in play(&steps, Track::All).facts {
+            match fact.presence {
+                Presence::Entered { .. } => seen[0] += 1,
+                Presence::Moved { .. } => seen[1] += 1,
+                Presence::Dwelled { .. } => seen[2] += 1,
+                Presence::Exited { .. } => seen[3] += 1,
+                Presence::Traced { .. } | Presence::Heated(_) => {}
+            }
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 20), "{seen:?}");
 }
 
 #[test]
