@@ -9,9 +9,11 @@
 
 pub mod access;
 pub mod broker;
+pub mod cli;
 pub mod config;
 pub mod decode;
 pub mod domain;
+pub mod presence;
 pub mod showroom;
 pub mod sim;
 pub mod sources;

@@ -21,3 +21,8 @@ pub use simulator::{Simulator, SimulatorOptions};
 mod anchors_broker_tests;
 #[cfg(test)]
 mod anchors_tests;
+//! Where readings come from.
+
+mod recording;
+
+pub use recording::{Item, Recording, RecordingError};
