@@ -6,7 +6,7 @@ use crate::domain::BootId;
 const ID: &str = "019aa1c0-0000-7000-8000-000000000001";
 const CUSTOMER: &str = "6f7f0f0a-0000-4000-8000-000000000001";
 
-fn parse(kind: &str, data: Value) -> Result<CloudCommand, Refusal> {
+fn parse(kind: &str, data: &Value) -> Result<CloudCommand, Refusal> {
     let message = json!({"id": ID, "kind": kind, "expires_at": null, "data": data, "colour": "blue"});
     parse_command(message.to_string().as_bytes()).map(|request| request.command).map_err(|bad| bad.refusal)
 }
@@ -19,32 +19,32 @@ fn car() -> Value {
 fn every_kind_is_read() {
     let full = json!({"id": "V1", "make": "Volvo", "model": "EX40", "year": 2026, "type": "suv", "price": 51990,
         "currency": "EUR", "spot": "A1", "location": null, "status": "in_transit", "photo": "https://x/y.jpg"});
-    let CloudCommand::VehicleUpsert(read) = parse("vehicle.upsert", full).expect("reads") else { panic!("a car") };
+    let CloudCommand::VehicleUpsert(read) = parse("vehicle.upsert", &full).expect("reads") else { panic!("a car") };
     assert_eq!((read.price, read.status), (Some(51_990.0), VehicleStatus::InTransit));
-    assert!(parse("vehicle.upsert", car()).is_ok());
+    assert!(parse("vehicle.upsert", &car()).is_ok());
     assert_eq!(
-        parse("vehicle.remove", json!({"id": "V1"})),
+        parse("vehicle.remove", &json!({"id": "V1"})),
         Ok(CloudCommand::VehicleRemove("V1".parse().expect("id")))
     );
     let customer = json!({"id": CUSTOMER, "personal": {"name": "A", "phone": "1"}, "profile": {"interests": ["suv"]}});
-    let CloudCommand::CustomerUpsert { personal, profile, .. } = parse("customer.upsert", customer).expect("reads")
+    let CloudCommand::CustomerUpsert { personal, profile, .. } = parse("customer.upsert", &customer).expect("reads")
     else {
         panic!("a customer")
     };
     assert_eq!((personal.text("phone"), profile.len()), (Some("1"), 1));
     let erase = CloudCommand::CustomerErase(CUSTOMER.parse().expect("id"));
-    assert_eq!(parse("customer.erase", json!({"id": CUSTOMER})), Ok(erase));
+    assert_eq!(parse("customer.erase", &json!({"id": CUSTOMER})), Ok(erase));
     let staff = json!({"id": "anna", "name": "Anna", "phone": null, "active": true, "available": false});
-    let CloudCommand::StaffUpsert { personal, active, available, .. } = parse("staff.upsert", staff).expect("reads")
+    let CloudCommand::StaffUpsert { personal, active, available, .. } = parse("staff.upsert", &staff).expect("reads")
     else {
         panic!("staff")
     };
     assert_eq!((personal.text("name"), personal.0.len(), active, available), (Some("Anna"), 1, true, false));
     let tag = json!({"tag": "ibeacon:u:1:7", "role": "visitor", "subject": CUSTOMER, "until": "2026-12-01T00:00:00Z"});
-    let CloudCommand::TagAssign { registration, .. } = parse("tag.assign", tag).expect("reads") else { panic!("tag") };
+    let CloudCommand::TagAssign { registration, .. } = parse("tag.assign", &tag).expect("reads") else { panic!("tag") };
     assert!(registration.role == Role::Visitor && registration.until.is_some());
     let release = CloudCommand::TagRelease("ibeacon:u:1:7".parse().expect("id"));
-    assert_eq!(parse("tag.release", json!({"tag": "ibeacon:u:1:7"})), Ok(release));
+    assert_eq!(parse("tag.release", &json!({"tag": "ibeacon:u:1:7"})), Ok(release));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn what_is_wrong_is_said() {
         ("lead.upsert", json!({}), Code::Unsupported, "lead.upsert"),
         ("coffee.brew", json!({}), Code::UnknownKind, "coffee.brew"),
     ] {
-        let refusal = parse(kind, data.clone()).expect_err("refused");
+        let refusal = parse(kind, &data).expect_err("refused");
         assert_eq!(refusal.code, code, "{kind} {data}: {}", refusal.message);
         assert!(says.split('|').any(|says| refusal.message.contains(says)), "{kind} {data}: {}", refusal.message);
     }
@@ -95,6 +95,7 @@ fn an_id_must_tell_its_time() {
 
 #[test]
 fn age_counts_only_while_the_clock_is_believed() {
+    use ClockQuality::{Synced, Unsynced};
     let made = made_at(ID.parse().expect("uuid"));
     let minutes = |n: i64| n * 60 * 1_000_000;
     let check = |expires: Option<i64>, now: i64, quality| {
@@ -108,7 +109,6 @@ fn age_counts_only_while_the_clock_is_believed() {
         let stamp = Stamp { wall: made.plus_micros(now), mono_ns: 0, boot, quality };
         request.check_age(stamp).map_err(|refusal| refusal.code)
     };
-    use ClockQuality::{Synced, Unsynced};
     let week = 7 * 24 * 60;
     for (expires, now, quality, expected) in [
         (None, 0, Synced, Ok(())),

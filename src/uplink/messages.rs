@@ -150,7 +150,7 @@ mod tests {
 
     const EPOCH: &str = "6f7f0f0a-0000-4000-8000-000000000001";
 
-    fn pull(patch: Value) -> Result<PullRequest, Malformed> {
+    fn pull(patch: &Value) -> Result<PullRequest, Malformed> {
         let mut message = json!({"id": "q1", "lane": "sales", "epoch": EPOCH, "after": 1000, "max_events": 500,
             "max_bytes": 262_144, "accept": ["zstd"], "wait_ms": 30_000});
         for (key, value) in patch.as_object().into_iter().flatten() {
@@ -171,13 +171,13 @@ mod tests {
             zstd: true,
             wait: Duration::from_secs(30),
         };
-        assert_eq!(pull(json!({})), Ok(expected.clone()));
-        assert_eq!(pull(json!({"colour": "blue"})), Ok(expected));
+        assert_eq!(pull(&json!({})), Ok(expected.clone()));
+        assert_eq!(pull(&json!({"colour": "blue"})), Ok(expected));
     }
 
     #[test]
     fn limits_are_kept_and_what_is_left_out_is_usual() {
-        let large = pull(json!({"max_events": 99_999, "max_bytes": 1u64 << 40, "wait_ms": 600_000})).expect("reads");
+        let large = pull(&json!({"max_events": 99_999, "max_bytes": 1u64 << 40, "wait_ms": 600_000})).expect("reads");
         assert_eq!((large.max_events, large.max_bytes, large.wait), (5_000, 1_048_576, MAX_WAIT));
         let least = parse_pull(br#"{"id":"q","lane":"trace","after":0}"#).expect("reads");
         assert_eq!((least.max_events, least.max_bytes, least.wait, least.zstd), (500, 262_144, Duration::ZERO, false));
@@ -201,11 +201,11 @@ mod tests {
             (json!({"accept": "zstd"}), Code::BadRequest, "accept"),
             (json!({"wait_ms": -5}), Code::BadRequest, "wait_ms"),
         ] {
-            let refused = pull(patch.clone()).expect_err("refused");
+            let refused = pull(&patch).expect_err("refused");
             assert_eq!(refused.refusal.code, code, "{patch}");
             assert!(refused.refusal.message.contains(field), "{patch}: {}", refused.refusal.message);
         }
-        let long = pull(json!({"id": "x".repeat(65)})).expect_err("refused");
+        let long = pull(&json!({"id": "x".repeat(65)})).expect_err("refused");
         assert_eq!(long.about, Some(Value::String("x".repeat(64))));
     }
 
