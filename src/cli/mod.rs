@@ -4,3 +4,6 @@
 pub mod calibrate;
 pub mod replay;
 mod site_file;
+//! The command line, one file a subcommand.
+
+pub mod collect;

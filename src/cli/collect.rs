@@ -1,0 +1,104 @@
+//! `showfloor collect`: the reference cloud, on the command line.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    collect::{BrokerAddress, CollectError, Collector, Options, Target},
+    domain::{ConsumerId, SiteId},
+};
+
+/// Pull the log of boxes into a database, as the cloud would.
+#[derive(Debug, Args)]
+pub struct CollectArgs {
+    /// Broker where the boxes are met, mqtt://host:port
+    #[arg(long, value_name = "URL")]
+    broker: BrokerAddress,
+    /// Boxes to pull from, separated by commas
+    #[arg(long, value_name = "ID", value_delimiter = ',', required = true)]
+    site: Vec<SiteId>,
+    /// Where to put the events, sqlite:FILE
+    #[arg(long, value_name = "TARGET")]
+    into: Target,
+    /// Name under which the boxes know this collector ([uplink] consumers)
+    #[arg(long, value_name = "NAME", default_value = "cloud")]
+    consumer: ConsumerId,
+    /// End when every lane is at its head and acknowledged
+    #[arg(long)]
+    once: bool,
+    /// User at the broker
+    #[arg(long, value_name = "NAME", requires = "password_file")]
+    user: Option<String>,
+    /// File that holds the user's password
+    #[arg(long, value_name = "FILE", requires = "user")]
+    password_file: Option<PathBuf>,
+}
+
+impl CollectArgs {
+    /// Collects until `stop` is cancelled or, with `--once`, everything is there.
+    ///
+    /// # Errors
+    /// When the password cannot be read or the collector gives up; [`exit_code`] says what to end with.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Self { broker, mut site, into, consumer, once, user, password_file } = self;
+        site.sort();
+        site.dedup();
+        let read = |path: PathBuf| {
+            let text = fs::read_to_string(&path);
+            let text = text.with_context(|| format!("the password file {} cannot be read", path.display()))?;
+            anyhow::Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+        };
+        let password = password_file.map(read).transpose()?;
+        let options = Options { broker, user, password, sites: site, consumer, into, once };
+        Collector::new(options)?.run(stop).await?;
+        Ok(())
+    }
+}
+
+/// What the process ends with after [`CollectArgs::run`] failed: 78 when it was not the collector.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    error.downcast_ref::<CollectError>().map_or(78, CollectError::exit_code)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: CollectArgs,
+    }
+
+    fn parse(line: &str) -> Result<CollectArgs, String> {
+        let words = std::iter::once("collect").chain(line.split_whitespace());
+        Line::try_parse_from(words).map(|line| line.args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_line_of_the_manual_is_read() {
+        let args = parse("--broker mqtt://b:1884 --site hel-01,tmp-02 --into sqlite:/tmp/x.db --once").expect("reads");
+        assert_eq!((args.site.len(), args.consumer.as_str(), args.once), (2, "cloud", true));
+        assert_eq!(args.broker, BrokerAddress { host: "b".into(), port: 1884 });
+    }
+
+    #[test]
+    fn errors_say_what_to_do() {
+        for (line, says) in [
+            ("--broker mqtt://b --site a --into postgres://u@h/d", "PostgreSQL is not in this version"),
+            ("--broker b:1883 --site a --into sqlite:x", "use mqtt://host:port"),
+            ("--broker mqtt://b --site A! --into sqlite:x", "site id"),
+            ("--broker mqtt://b --into sqlite:x", "--site"),
+            ("--broker mqtt://b --site a --into sqlite:x --user anna", "--password-file"),
+        ] {
+            let error = parse(line).expect_err("refused");
+            assert!(error.contains(says), "{line}: {error}");
+        }
+    }
+}

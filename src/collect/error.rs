@@ -1,0 +1,87 @@
+//! Why collecting ended, in a sentence for whoever started it.
+
+use super::verify::Broken;
+
+/// Why the collector gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// There is no broker, or it does not want us.
+    #[error("no connection to the broker at {broker}: {cause}; check the address, the user and the password")]
+    Broker {
+        /// `host:port`.
+        broker: String,
+        /// What went wrong last.
+        cause: String,
+    },
+    /// The broker does not let us hear the answers.
+    #[error("the broker forbids to subscribe to {topic}; give this user rights to it")]
+    Forbidden {
+        /// Which topic.
+        topic: String,
+    },
+    /// The box says nothing.
+    #[error("site {site} does not answer on lane {lane}; is the box running and connected to this broker?")]
+    NoAnswer {
+        /// Which box.
+        site: String,
+        /// About which lane.
+        lane: &'static str,
+    },
+    /// The box says no.
+    #[error("site {site} refuses lane {lane}: {code}: {message}")]
+    Refused {
+        /// Which box.
+        site: String,
+        /// About which lane.
+        lane: &'static str,
+        /// The class of the refusal.
+        code: String,
+        /// What it said.
+        message: String,
+    },
+    /// The answers are wrong again and again.
+    #[error("site {site} sends batches of lane {lane} that are not as they should be")]
+    Broken {
+        /// Which box.
+        site: String,
+        /// Of which lane.
+        lane: &'static str,
+        /// What is wrong.
+        source: Broken,
+    },
+    /// The database does not take it.
+    #[error("the database {path} cannot be used while {doing}")]
+    Database {
+        /// Which file.
+        path: String,
+        /// What was done.
+        doing: &'static str,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The database is from a newer program.
+    #[error("the database {path} has version {version}, this program knows up to {known}; use a newer showfloor")]
+    Newer {
+        /// Which file.
+        path: String,
+        /// Its version.
+        version: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// A part of the collector broke.
+    #[error("the database writer ended: {0}")]
+    Writer(String),
+}
+
+impl CollectError {
+    /// What the process should end with: 69 a needed service, 70 a bug, 74 the database.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Database { .. } | Self::Newer { .. } => 74,
+            Self::Writer(_) => 70,
+            _ => 69,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Batches on disk: once each, with their cursor, and forgotten when they have to be.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::*;
+use crate::collect::verify::tests::{event, gap, payload, verified};
+
+const ONE: Uuid = Uuid::from_u128(1);
+const TWO: Uuid = Uuid::from_u128(2);
+
+fn site() -> SiteId {
+    "hel-01".parse().expect("id")
+}
+
+fn ledger(folder: &tempfile::TempDir) -> Ledger {
+    Ledger::open(&folder.path().join("cloud.db")).expect("opens")
+}
+
+fn batch(lane: &str, epoch: Uuid, after: u64, lines: &[serde_json::Value]) -> Batch {
+    verified(&payload(lane, epoch, after, 99, lines, true)).expect("good")
+}
+
+fn texts(ledger: &Ledger, sql: &str) -> Vec<String> {
+    let mut statement = ledger.connection.prepare(sql).expect("sql");
+    let rows = statement.query_map([], |row| row.get::<_, Option<String>>(0)).expect("rows");
+    rows.map(|row| row.expect("row").unwrap_or_else(|| "null".into())).collect()
+}
+
+#[test]
+fn a_batch_is_stored_once_and_survives_reopening() {
+    let folder = tempfile::tempdir().expect("folder");
+    let first = batch("sales", ONE, 0, &[gap(1, 3), event("sales", 4, 40, "a"), event("sales", 5, 50, "b")]);
+    let mut open = ledger(&folder);
+    assert_eq!(open.cursor(&site(), Lane::Sales).expect("reads"), Cursor::default());
+    assert_eq!(open.store(&first).expect("stores"), Stored { new: 2, doubles: 0, gaps: 1, erased: 0 });
+    assert_eq!(open.store(&first).expect("stores"), Stored { new: 0, doubles: 2, gaps: 1, erased: 0 });
+    drop(open);
+    let again = ledger(&folder);
+    let cursor = again.cursor(&site(), Lane::Sales).expect("reads");
+    assert_eq!(cursor, Cursor { epoch: Some(Epoch(ONE)), after: 5 });
+    assert_eq!(again.cursor(&site(), Lane::Trace).expect("reads"), Cursor::default());
+    assert_eq!(texts(&again, "SELECT kind FROM event ORDER BY seq"), ["a", "b"]);
+    assert_eq!(texts(&again, "SELECT first || '-' || last || ' ' || reason FROM gap"), ["1-3 retention"]);
+}
+
+#[test]
+fn a_new_epoch_brings_only_what_is_new() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut ledger = ledger(&folder);
+    ledger.store(&batch("sales", ONE, 0, &[event("sales", 1, 10, "a"), event("sales", 2, 20, "b")])).expect("stores");
+    ledger.begin_epoch(&site(), Lane::Sales, Epoch(TWO)).expect("begins");
+    let cursor = Cursor { epoch: Some(Epoch(TWO)), after: 0 };
+    assert_eq!(ledger.cursor(&site(), Lane::Sales).expect("reads"), cursor);
+    let salvaged = batch("sales", TWO, 0, &[event("sales", 1, 20, "b"), event("sales", 2, 30, "c")]);
+    assert_eq!(ledger.store(&salvaged).expect("stores"), Stored { new: 1, doubles: 1, ..Stored::default() });
+    assert_eq!(texts(&ledger, "SELECT kind FROM event ORDER BY epoch, seq"), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_batch_that_contradicts_what_is_there_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut ledger = ledger(&folder);
+    ledger.store(&batch("sales", ONE, 0, &[event("sales", 1, 10, "a")])).expect("stores");
+    let other = batch("sales", ONE, 0, &[event("sales", 1, 11, "x"), event("sales", 2, 12, "y")]);
+    assert!(matches!(ledger.store(&other), Err(CollectError::Database { .. })));
+    assert_eq!(texts(&ledger, "SELECT kind FROM event"), ["a"]);
+    assert_eq!(ledger.cursor(&site(), Lane::Sales).expect("reads").after, 1);
+}
+
+#[test]
+fn an_erased_customer_leaves_nothing_personal_not_even_in_the_files() {
+    let of = |mut event: serde_json::Value, name: &str| {
+        event["customer"] = json!("c1");
+        event["personal"] = json!({"name": name});
+        event
+    };
+    let folder = tempfile::tempdir().expect("folder");
+    let mut ledger = ledger(&folder);
+    let known = of(event("sales", 1, 10, "customer.upserted"), "Aino-Before");
+    let mut erased = event("sales", 5, 50, "customer.erased");
+    erased["customer"] = json!("c1");
+    let between = [event("sales", 2, 20, "x"), event("sales", 3, 30, "x"), event("sales", 4, 40, "x")];
+    let lines = [&[known][..], &between, &[erased]].concat();
+    ledger.store(&batch("sales", ONE, 0, &lines[..1])).expect("stores");
+    assert_eq!(texts(&ledger, "SELECT personal FROM event"), [r#"{"name":"Aino-Before"}"#]);
+    assert_eq!(ledger.store(&batch("sales", ONE, 1, &lines[1..])).expect("stores").erased, 1);
+    // Read by the box before the erasure (pos 3 and 12, the erasure is at 15), stored after it; the last is newer.
+    let late = [of(event("presence", 1, 60, "x"), "Aino-Late"), of(event("presence", 2, 70, "x"), "Aino-Late")];
+    ledger.store(&batch("presence", ONE, 0, &late)).expect("stores");
+    ledger
+        .store(&batch("sales", ONE, 5, &[of(event("sales", 6, 80, "customer.upserted"), "Aino-Back")]))
+        .expect("stores");
+    let kept = texts(&ledger, "SELECT personal FROM event WHERE customer = 'c1' ORDER BY lane, seq");
+    assert_eq!(kept, ["null", "null", "null", "null", r#"{"name":"Aino-Back"}"#]);
+    drop(ledger);
+    let bytes = std::fs::read(folder.path().join("cloud.db")).expect("file");
+    let holds = |name: &str| bytes.windows(name.len()).any(|window| window == name.as_bytes());
+    assert!(holds("Aino-Back") && !holds("Aino-Before") && !holds("Aino-Late"));
+}
+
+#[test]
+fn a_newer_database_is_not_touched() {
+    let folder = tempfile::tempdir().expect("folder");
+    ledger(&folder).connection.pragma_update(None, "user_version", 2).expect("sets");
+    let refused = Ledger::open(&folder.path().join("cloud.db")).err().expect("refused");
+    assert_eq!((refused.exit_code(), matches!(refused, CollectError::Newer { version: 2, .. })), (74, true));
+    let nowhere = Ledger::open(&folder.path().join("no/such/folder.db")).err().expect("refused");
+    assert_eq!(nowhere.exit_code(), 74);
+}

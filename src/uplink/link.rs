@@ -1,0 +1,103 @@
+//! Keeps the box connected to its broker: connects, serves, waits, connects again, until it is told to stop.
+//!
+//! A broker may forbid to subscribe to the questions of anybody, with a refusal or by closing the connection: the next
+//! attempt then asks for those of the configured consumers only.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    backoff::Backoff,
+    inbox::Inboxes,
+    session::{Session, discard},
+    topics::Topics,
+};
+use crate::{
+    domain::ConsumerId,
+    telemetry::{Gauge, Telemetry},
+};
+
+/// How long the last words may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A message to the cloud.
+#[derive(Debug)]
+pub(super) struct Letter {
+    /// Where it goes.
+    pub(super) topic: String,
+    /// What it says.
+    pub(super) payload: Vec<u8>,
+    /// Whether the broker keeps it for those who come later.
+    pub(super) retain: bool,
+}
+
+/// Where the broker is and what to ask of it.
+pub(super) struct Place {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) client_id: String,
+    pub(super) credentials: Option<(String, String)>,
+    pub(super) topics: Topics,
+    pub(super) consumers: Vec<ConsumerId>,
+    pub(super) began: Instant,
+}
+
+impl Place {
+    /// Time since the uplink began: a monotonic clock.
+    pub(super) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+/// The connection over its whole life.
+pub(super) struct Link {
+    pub(super) place: Place,
+    pub(super) inboxes: Inboxes,
+    pub(super) outbox: mpsc::Receiver<Letter>,
+    /// Counts connections; told when one stands.
+    pub(super) connections: watch::Sender<u64>,
+    pub(super) telemetry: Telemetry,
+}
+
+impl Link {
+    /// Ends only when `stop` is cancelled, after saying goodbye.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut backoff = Backoff::new(&self.place.client_id);
+        let mut wide = true;
+        loop {
+            let mut session = Session::new(&self.place, &self.inboxes, wide);
+            let (connections, telemetry, host) = (&self.connections, &self.telemetry, &self.place.host);
+            let mut connected = || {
+                connections.send_modify(|count| *count += 1);
+                telemetry.set(Gauge::UplinkConnected, 1);
+                tracing::info!(broker = %host, "the uplink is connected");
+            };
+            let ended = tokio::select! {
+                ended = session.run(&mut self.outbox, &mut connected) => ended,
+                () = stop.cancelled() => {
+                    // Nobody is told if the broker does not take it in time: it then publishes the last will itself.
+                    let _ = tokio::time::timeout(GOODBYE, session.say_goodbye(&mut self.outbox)).await;
+                    self.telemetry.set(Gauge::UplinkConnected, 0);
+                    return;
+                }
+            };
+            self.telemetry.set(Gauge::UplinkConnected, 0);
+            if ended.forbidden {
+                wide = !wide;
+            }
+            let wait = backoff.after(ended.lasted);
+            let (host, port) = (&self.place.host, self.place.port);
+            tracing::warn!(broker = %host, port, cause = %ended.cause, ?wait, "the uplink is not connected");
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                never = discard(&mut self.outbox) => match never {},
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+}
