@@ -10,6 +10,7 @@
 pub mod access;
 pub mod broker;
 pub mod cli;
+pub mod collect;
 pub mod config;
 pub mod decode;
 pub mod domain;
@@ -19,4 +20,5 @@ pub mod sim;
 pub mod sources;
 pub mod store;
 pub mod telemetry;
+pub mod uplink;
 pub mod wire;

@@ -1,6 +1,5 @@
 //! Arguments in, exit code out.
 
-fn main() {}
 use std::{io::Write, process::ExitCode};
 
 use clap::Parser;

@@ -2,8 +2,6 @@
 //! or a file.
 
 pub mod calibrate;
+pub mod collect;
 pub mod replay;
 mod site_file;
-//! The command line, one file a subcommand.
-
-pub mod collect;

@@ -9,20 +9,17 @@ mod anchors_connection;
 mod anchors_intake;
 mod anchors_stamp;
 mod backoff;
+mod recording;
 mod simulator;
 
 pub use anchors::{Anchors, AnchorsError, Now};
 pub use anchors_book::{AnchorBook, AnchorSeen};
 pub use anchors_connection::{DEFAULT_TOPICS, Options};
 pub use anchors_stamp::Stamping;
+pub use recording::{Item, Recording, RecordingError};
 pub use simulator::{Simulator, SimulatorOptions};
 
 #[cfg(test)]
 mod anchors_broker_tests;
 #[cfg(test)]
 mod anchors_tests;
-//! Where readings come from.
-
-mod recording;
-
-pub use recording::{Item, Recording, RecordingError};
