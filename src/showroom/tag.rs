@@ -6,23 +6,31 @@ use crate::domain::{
     TagId, TagReleased, VehicleId,
 };
 
-/// From now on `tag` means that; nothing when it does already.
+/// From now on `tag` means that; nothing when it does already. A tag that changes hands is first released under the key of
+/// whoever had it: else the log could not tell, once the next one is erased and with them the address in their event, that
+/// the first one has it no more.
 pub(super) fn assign(view: &dyn View, tag: &TagId, registration: &Registration) -> Result<Vec<NewEvent>, Rejection> {
     let (subjects, subject) = bearer(registration)?;
-    if view.tag(tag)?.as_ref() == Some(registration) {
+    let before = view.tag(tag)?;
+    if before.as_ref() == Some(registration) {
         return Ok(Vec::new());
     }
+    let released = before.map(|before| released(tag, &before)).transpose()?;
     let Registration { role, subject: name, until } = registration.clone();
     let body = EventBody::TagAssigned(TagAssigned { role, subject: name, until });
-    Ok(vec![NewEvent::new(body, subjects).sealing(address(subject, tag))])
+    let assigned = NewEvent::new(body, subjects).sealing(address(subject, tag));
+    Ok(released.into_iter().chain([assigned]).collect())
 }
 
 /// From now on `tag` means nobody; nothing when it did not mean anybody.
 pub(super) fn release(view: &dyn View, tag: &TagId) -> Result<Vec<NewEvent>, Rejection> {
-    let Some(registration) = view.tag(tag)? else { return Ok(Vec::new()) };
-    let (subjects, subject) = bearer(&registration)?;
-    let body = EventBody::TagReleased(TagReleased {});
-    Ok(vec![NewEvent::new(body, subjects).sealing(address(subject, tag))])
+    let before = view.tag(tag)?;
+    Ok(before.map(|before| released(tag, &before)).transpose()?.into_iter().collect())
+}
+
+fn released(tag: &TagId, before: &Registration) -> Result<NewEvent, Refusal> {
+    let (subjects, subject) = bearer(before)?;
+    Ok(NewEvent::new(EventBody::TagReleased(TagReleased {}), subjects).sealing(address(subject, tag)))
 }
 
 fn address(subject: Subject, tag: &TagId) -> Sealable {
@@ -69,6 +77,23 @@ mod tests {
         let known = Showroom::default().with_tag(tag.clone(), visitor.clone());
         assert_eq!(assign(&known, &tag, &visitor).expect("decides"), []);
         assert_eq!(release(&known, &tag).expect("decides")[0].body.kind(), "tag.released");
+    }
+
+    #[test]
+    fn a_tag_that_changes_hands_is_released_under_the_key_of_whoever_had_it() {
+        let tag: TagId = "ibeacon:u:1:7".parse().expect("id");
+        let of = |n: u8| Registration {
+            role: Role::Visitor,
+            subject: Some(format!("6f7f0f0a-0000-4000-8000-00000000000{n}")),
+            until: None,
+        };
+        let known = Showroom::default().with_tag(tag.clone(), of(1));
+        let events = assign(&known, &tag, &of(2)).expect("decides");
+        let told: Vec<_> = events.iter().map(|event| (event.body.kind(), event.subjects.customer)).collect();
+        let customer = |n: u8| of(n).subject.and_then(|id| id.parse().ok());
+        assert_eq!(told, [("tag.released", customer(1)), ("tag.assigned", customer(2))]);
+        let key = events[0].personal.as_ref().map(|sealed| sealed.subject.clone());
+        assert_eq!(key, customer(1).map(Subject::Customer));
     }
 
     #[test]

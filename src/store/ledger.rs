@@ -25,7 +25,7 @@ use crate::{
         ClockMark, ConsumerId, CustomerId, Epoch, Event, EventBody, Fact, Lane, NewEvent, Revealed, Stamp, Subject,
         Timestamp,
     },
-    showroom::{self, CloudCommand, Command, Context, Dating, Refusal, Rejection, View as _, ViewError},
+    showroom::{self, Command, Context, Dating, Refusal, Rejection, ViewError},
 };
 
 /// Version of the events' data.
@@ -180,19 +180,7 @@ impl Ledger {
         let fresh = || seal::random().map(|bytes| Builder::from_random_bytes(bytes).into_uuid());
         let failed = |cause: DbError| Rejection::View(ViewError(Box::new(cause)));
         let context = Context { now: *now, fresh: fresh().map_err(failed)?, fresh_customer: fresh().map_err(failed)? };
-        let events = showroom::decide(&view, command, &context)?;
-        // A tag that changes hands is first released under the key of whoever had it. Else the log could not tell, once
-        // the next one is erased and with them the address in their event, that the first one has it no more.
-        if let Command::Cloud(CloudCommand::TagAssign { tag, .. }) = command
-            && !events.is_empty()
-            && view.tag(tag)?.is_some()
-        {
-            let release = Command::Cloud(CloudCommand::TagRelease(tag.clone()));
-            let mut all = showroom::decide(&view, &release, &context)?;
-            all.extend(events);
-            return Ok(all);
-        }
-        Ok(events)
+        showroom::decide(&view, command, &context)
     }
 
     fn append(&mut self, new: NewEvent, command: &Command, now: &Stamp) -> Result<Effects, DbError> {
