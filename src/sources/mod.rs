@@ -11,6 +11,7 @@ mod anchors_stamp;
 mod backoff;
 mod recording;
 mod simulator;
+mod wall_clock;
 
 pub use anchors::{Anchors, AnchorsError, Now};
 pub use anchors_book::{AnchorBook, AnchorSeen};
@@ -18,6 +19,7 @@ pub use anchors_connection::{DEFAULT_TOPICS, Options};
 pub use anchors_stamp::Stamping;
 pub use recording::{Item, Recording, RecordingError};
 pub use simulator::{Simulator, SimulatorOptions};
+pub use wall_clock::{WallClock, WallClockError};
 
 #[cfg(test)]
 mod anchors_broker_tests;

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     domain::{
-        CustomerId, Event, KioskId, OpenVisit, Registration, Registry, Role, SessionId, SpotId, StaffId, TagId,
-        Timestamp, Vehicle, VehicleId, VisitId,
+        BootId, ClockSynced, CustomerId, Event, KioskId, OpenVisit, Registration, Registry, Role, SessionId, SpotId,
+        StaffId, TagId, Timestamp, Vehicle, VehicleId, VisitId,
     },
     showroom::{Customer, Interest, KioskSession, StaffMember, Visit},
 };
@@ -47,6 +47,13 @@ pub(super) fn customer(conn: &Connection, id: CustomerId) -> Result<Option<Custo
     let personal = serde_json::from_str(&personal).map_err(row("a customer"))?;
     let profile = serde_json::from_str(&profile).map_err(row("a profile"))?;
     Ok(Some(Customer { id, personal, profile }))
+}
+
+/// The newest word about the clock of `boot`.
+pub(super) fn clock_of(conn: &Connection, boot: BootId) -> Result<Option<ClockSynced>, DbError> {
+    let sql = "SELECT data FROM log WHERE kind = 'clock.synced' AND boot = ?1 ORDER BY pos DESC LIMIT 1";
+    let data: Option<String> = conn.prepare_cached(sql)?.query_row([boot.0.as_bytes()], |row| row.get(0)).optional()?;
+    data.map(|data| serde_json::from_str(&data).map_err(row("a clock.synced"))).transpose()
 }
 
 fn staff_row(row: &Row<'_>) -> rusqlite::Result<(String, String, bool, bool)> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{pages, pool::Pool, queries};
 use crate::domain::{
-    ConsumerId, CustomerId, Event, Lane, LaneItem, OpenVisit, StaffId, Timestamp, Vehicle, VisitId, ZoneId,
+    BootId, ClockSynced, ConsumerId, CustomerId, Event, Lane, LaneItem, OpenVisit, StaffId, Timestamp, Vehicle,
+    VisitId, ZoneId,
 };
 use crate::showroom::{Customer, Interest, StaffMember};
 
@@ -138,6 +139,11 @@ impl Reader {
     /// A customer who is not erased.
     pub async fn customer(&self, id: CustomerId) -> Result<Option<Customer>, ReadError> {
         self.pool.ask("reading a customer", move |conn| queries::customer(conn, id)).await
+    }
+
+    /// What the log last said about the clock of `boot`.
+    pub async fn clock_of(&self, boot: BootId) -> Result<Option<ClockSynced>, ReadError> {
+        self.pool.ask("reading what is known of the clock", move |conn| queries::clock_of(conn, boot)).await
     }
 
     /// Where a consumer's cursors are, in the order of [`Lane::ALL`].

@@ -26,6 +26,9 @@ CREATE TABLE log (
     CHECK ((origin_epoch IS NULL) = (origin_seq IS NULL))
 ) STRICT;
 
+-- The newest word about a boot's clock is looked up at each start.
+CREATE INDEX log_clock ON log (boot, pos) WHERE kind = 'clock.synced';
+
 CREATE TABLE lane (lane INTEGER PRIMARY KEY, head INTEGER NOT NULL) STRICT;
 INSERT INTO lane (lane, head) VALUES (0, 0), (1, 0), (2, 0);
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    domain::{ClockQuality, Epoch, Lane},
+    domain::{BootId, ClockQuality, Epoch, Lane},
     showroom::{Command, Dating, KioskCommand, RefusalCode},
     store::{
         AckError, LaneQuery, Receipt, SubmitError,
@@ -82,7 +82,7 @@ async fn requests_of_a_boot_without_a_clock_outlive_the_clock_being_learnt() {
     place.clock.set(|now| {
         now.wall = crate::domain::Timestamp::from_micros(START_US);
         now.quality = ClockQuality::Synced;
-        now.boot = crate::domain::BootId(uuid::Uuid::from_u128(8));
+        now.boot = BootId(uuid::Uuid::from_u128(8));
         now.mono_ns = 0;
     });
     let store = place.run();
@@ -140,8 +140,10 @@ async fn a_learnt_clock_goes_into_every_lane() {
     let place = Place::new();
     let store = place.run();
     let synced = crate::domain::ClockSynced { boot: uuid::Uuid::nil(), offset_ns: 5, step_ns: 0 };
-    assert_eq!(store.done(Command::ClockSynced(synced)).await, 3);
+    assert_eq!(store.done(Command::ClockSynced(synced.clone())).await, 3);
     assert_eq!(store.handle.heads().borrow().lanes, [1, 1, 1]);
+    let known = |boot: u128| store.handle.reader().clock_of(BootId(uuid::Uuid::from_u128(boot)));
+    assert_eq!((known(7).await.expect("reads"), known(8).await.expect("reads")), (Some(synced), None));
     for lane in Lane::ALL {
         let query = LaneQuery { lane, after: 0, max_items: 9, max_bytes: 9 };
         assert_eq!(store.handle.reader().lane_page(query).await.expect("reads").len(), 1);
