@@ -8,17 +8,21 @@
 //! personal leaves the sealed part of an event but through the customer projection; `now` is an argument.
 
 pub mod access;
+pub mod app;
 pub mod broker;
 pub mod cli;
 pub mod collect;
 pub mod config;
 pub mod decode;
 pub mod domain;
+pub mod http;
+pub mod hub;
 pub mod presence;
 pub mod showroom;
 pub mod sim;
 pub mod sources;
 pub mod store;
+pub mod supervisor;
 pub mod telemetry;
 pub mod uplink;
 pub mod wire;

@@ -12,8 +12,8 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use super::site_file::load_site;
 use crate::{
+    config::load_site,
     domain::{AnchorId, Reading, TagId},
     presence::{Calibration, Sample, fit},
     sources::{Item, Recording},

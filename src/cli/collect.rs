@@ -2,13 +2,16 @@
 
 use std::{fs, path::PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, Result};
 use clap::Args;
+use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    collect::{BrokerAddress, CollectError, Collector, Options, Target},
+    collect::{BrokerAddress, Collector, Options, Target},
     domain::{ConsumerId, SiteId},
+    supervisor::signals,
+    telemetry::start_log,
 };
 
 /// Pull the log of boxes into a database, as the cloud would.
@@ -37,12 +40,30 @@ pub struct CollectArgs {
     password_file: Option<PathBuf>,
 }
 
+/// Collects until Ctrl-C or SIGTERM or, with `--once`, everything is there.
+///
+/// # Errors
+/// When the password cannot be read or the collector gives up.
+pub async fn run(args: CollectArgs) -> Result<()> {
+    start_log("info", false)?;
+    let (mut orders, stop) = (signals()?, CancellationToken::new());
+    let work = args.run(stop.clone());
+    tokio::pin!(work);
+    tokio::select! {
+        done = &mut work => done,
+        _ = orders.next() => {
+            stop.cancel();
+            work.await
+        }
+    }
+}
+
 impl CollectArgs {
     /// Collects until `stop` is cancelled or, with `--once`, everything is there.
     ///
     /// # Errors
-    /// When the password cannot be read or the collector gives up; [`exit_code`] says what to end with.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+    /// When the password cannot be read or the collector gives up.
+    async fn run(self, stop: CancellationToken) -> Result<()> {
         let Self { broker, mut site, into, consumer, once, user, password_file } = self;
         site.sort();
         site.dedup();
@@ -56,12 +77,6 @@ impl CollectArgs {
         Collector::new(options)?.run(stop).await?;
         Ok(())
     }
-}
-
-/// What the process ends with after [`CollectArgs::run`] failed: 78 when it was not the collector.
-#[must_use]
-pub fn exit_code(error: &anyhow::Error) -> u8 {
-    error.downcast_ref::<CollectError>().map_or(78, CollectError::exit_code)
 }
 
 #[cfg(test)]

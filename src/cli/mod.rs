@@ -2,6 +2,13 @@
 //! or a file.
 
 pub mod calibrate;
+pub mod check;
 pub mod collect;
+pub mod demo;
+mod exit;
 pub mod replay;
-mod site_file;
+pub mod run;
+pub mod status;
+pub mod token;
+
+pub use exit::{Failure, exit_code};

@@ -15,8 +15,8 @@ use clap::ValueEnum;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::site_file::load_site;
 use crate::{
+    config::load_site,
     domain::{
         BootId, ClockQuality, CustomerId, Fact, KioskId, Registration, Site, SpotId, StaffId, Stamp, TagId, Vehicle,
         VehicleId, VisitId, ZoneId,

@@ -13,7 +13,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{OwnedMutexGuard, mpsc, watch},
     time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
@@ -52,8 +52,8 @@ pub enum PresenceError {
 pub struct PresenceTask {
     /// The engine, restored.
     pub engine: Engine,
-    /// Readings in batches, as decoded.
-    pub readings: mpsc::Receiver<Vec<Reading>>,
+    /// Readings in batches, as decoded. Lent, so that an engine that is started anew goes on with the same queue.
+    pub readings: OwnedMutexGuard<mpsc::Receiver<Vec<Reading>>>,
     /// Where facts go, and where the registry comes from.
     pub store: StoreHandle,
     /// Whose clock counts.

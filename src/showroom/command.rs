@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    ClockSynced, CustomerId, Fact, KioskId, Personal, Registration, SessionEnd, StaffId, TagId, Timestamp, Vehicle,
-    VehicleId, VisitId,
+    ClockSynced, CustomerId, Fact, KioskId, Personal, Registration, SessionEnd, SessionId, StaffId, TagId, Timestamp,
+    Vehicle, VehicleId, VisitId,
 };
 
 /// How a fact's time relates to the box's clock.
@@ -51,8 +51,10 @@ pub enum Command {
 pub enum KioskCommand {
     /// Begins a session; one that is open ends.
     StartSession,
-    /// Ends the session.
+    /// Ends the session that is open.
     EndSession(SessionEnd),
+    /// Ends this session, if it is still the one that is open: nobody touched it for too long.
+    EndSilent(SessionId),
     /// Looked at a car for so many seconds.
     View {
         /// Which.

@@ -24,6 +24,10 @@ pub(super) fn touch(
             let ended = open.map(|session| end(&session, *reason));
             Ok(ended.into_iter().collect())
         }
+        KioskCommand::EndSilent(silent) => {
+            let ended = open.filter(|session| session.id == *silent).map(|session| end(&session, SessionEnd::Silence));
+            Ok(ended.into_iter().collect())
+        }
         KioskCommand::View { vehicle, seconds } => viewed(view, &expect(open)?, vehicle, *seconds),
         KioskCommand::Interest { vehicle, level } => interested(view, &expect(open)?, vehicle, *level),
         KioskCommand::Call => {
@@ -135,6 +139,15 @@ mod tests {
         assert_eq!(kinds(&fresh, &KioskCommand::StartSession).expect("decides"), ["kiosk.started"]);
         let busy = Showroom::default().with_session(session("K1"));
         assert_eq!(kinds(&busy, &KioskCommand::StartSession).expect("decides"), ["kiosk.ended", "kiosk.started"]);
+    }
+
+    #[test]
+    fn silence_ends_only_the_session_that_was_silent() {
+        let open = session("K1");
+        let busy = Showroom::default().with_session(open.clone());
+        assert_eq!(kinds(&busy, &KioskCommand::EndSilent(open.id)).expect("decides"), ["kiosk.ended"]);
+        let other = SessionId(uuid::Uuid::from_u128(99));
+        assert_eq!(kinds(&busy, &KioskCommand::EndSilent(other)).expect("decides"), [""; 0]);
     }
 
     #[test]

@@ -18,10 +18,9 @@ use super::{
     AnchorBook, Options, Stamping,
     anchors_connection::{open, refused, subscribe},
     anchors_intake::Intake,
-    backoff::Backoff,
 };
 use crate::{
-    domain::{Reading, Timestamp},
+    domain::{Backoff, Reading, Timestamp},
     telemetry::{Count, Gauge, Telemetry},
 };
 
@@ -74,7 +73,7 @@ impl Anchors {
 
     async fn stay_connected(&mut self) -> Result<Infallible, AnchorsError> {
         let (client, mut events) = open(&self.options);
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(&self.options.client_id);
         loop {
             let mut since = None;
             let why = self.listen(&client, &mut events, &mut since).await?;

@@ -8,7 +8,6 @@ mod anchors_book;
 mod anchors_connection;
 mod anchors_intake;
 mod anchors_stamp;
-mod backoff;
 mod recording;
 mod simulator;
 mod wall_clock;

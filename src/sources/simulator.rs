@@ -14,9 +14,8 @@ use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, QoS};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
 use crate::{
-    domain::Site,
+    domain::{Backoff, Site},
     sim::{Emission, World, device_id},
 };
 
@@ -92,7 +91,7 @@ impl Simulator {
 }
 
 async fn keep_connected(mut events: EventLoop, connected: &AtomicBool) {
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::new("simulator");
     let mut since = None;
     loop {
         match events.poll().await {

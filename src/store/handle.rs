@@ -121,6 +121,8 @@ pub enum Job {
         /// Told after the commit: where the cursor is now.
         done: oneshot::Sender<Result<u64, AckError>>,
     },
+    /// Nothing: whether the thread lives.
+    Nudge,
     /// Commit what came before and close the database.
     Close {
         /// Told when it is closed.
@@ -146,9 +148,22 @@ impl StoreHandle {
     /// # Errors
     /// When it is refused, not stored, or the store is closed.
     pub async fn submit(&self, key: Option<RequestKey>, command: Command) -> Result<Receipt, SubmitError> {
+        self.queue(key, command).await?.await
+    }
+
+    /// Hands over a command; commands are decided in the order in which they were handed over. What is returned waits
+    /// for the commit.
+    ///
+    /// # Errors
+    /// When the store is closed.
+    pub async fn queue(
+        &self,
+        key: Option<RequestKey>,
+        command: Command,
+    ) -> Result<impl Future<Output = Result<Receipt, SubmitError>> + Send + use<>, SubmitError> {
         let (done, answer) = oneshot::channel();
         self.jobs.send(Job::Submit { key, command, done }).await.map_err(|_| SubmitError::Closed)?;
-        answer.await.map_err(|_| SubmitError::Closed)?
+        Ok(async { answer.await.map_err(|_| SubmitError::Closed)? })
     }
 
     /// Hands over a fact; waits while the queue is full, not for the commit.
@@ -200,10 +215,17 @@ impl StoreHandle {
         self.visit_namespace
     }
 
-    /// Rises with each transaction that ends, also with one that fails: what the watchdog looks at.
+    /// Rises with each transaction that ends, also with one that fails: what the watchdog looks at, after a
+    /// [`nudge`](Self::nudge).
     #[must_use]
     pub fn progress(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.progress)
+    }
+
+    /// Gives the thread a transaction to do with nothing in it, so that `progress` rises if it lives. Waits for nothing: a
+    /// queue that is full shows by itself whether it is worked off.
+    pub fn nudge(&self) {
+        let _ = self.jobs.try_send(Job::Nudge);
     }
 
     /// The readers.

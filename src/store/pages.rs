@@ -135,5 +135,6 @@ pub(super) fn picture(conn: &Connection) -> Result<Picture, DbError> {
         visits: queries::visits_now(conn)?,
         vehicles: queries::vehicles(conn)?,
         staff: queries::all_staff(conn)?,
+        sessions: queries::kiosk_sessions(conn)?,
     })
 }

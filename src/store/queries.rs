@@ -108,6 +108,13 @@ pub(super) fn kiosk_session(conn: &Connection, kiosk: &KioskId) -> Result<Option
     Ok(conn.prepare_cached(sql)?.query_row([kiosk.as_str()], read).optional()?)
 }
 
+pub(super) fn kiosk_sessions(conn: &Connection) -> Result<Vec<KioskSession>, DbError> {
+    let mut statement = conn.prepare_cached("SELECT kiosk FROM kiosk_session ORDER BY kiosk")?;
+    let kiosks: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let sessions = kiosks.iter().map(|kiosk| kiosk_session(conn, &parse("kiosk", kiosk)?));
+    sessions.filter_map(Result::transpose).collect()
+}
+
 fn registration_of(role: &str, subject: Option<String>, until: Option<i64>) -> Result<Registration, DbError> {
     Ok(Registration { role: projections::role_of(role)?, subject, until: until.map(Timestamp::from_micros) })
 }

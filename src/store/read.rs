@@ -7,7 +7,7 @@ use crate::domain::{
     BootId, ClockSynced, ConsumerId, CustomerId, Event, Lane, LaneItem, OpenVisit, StaffId, Timestamp, Vehicle,
     VisitId, ZoneId,
 };
-use crate::showroom::{Customer, Interest, StaffMember};
+use crate::showroom::{Customer, Interest, KioskSession, StaffMember};
 
 /// A question that could not be answered.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -90,6 +90,8 @@ pub struct Picture {
     pub vehicles: Vec<Vehicle>,
     /// The staff by id.
     pub staff: Vec<StaffMember>,
+    /// Sessions that are open at kiosks.
+    pub sessions: Vec<KioskSession>,
 }
 
 /// A clonable pool of read-only connections.

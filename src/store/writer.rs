@@ -203,6 +203,7 @@ impl Desk {
     fn perform(&mut self, job: Job, batch: &mut Batch) -> Flow {
         let now = self.clock.now();
         match job {
+            Job::Nudge => {}
             Job::Close { done } => return Flow::Close(done),
             Job::Record { fact, dating } => return self.record(DatedFact { fact, dating, now }, batch),
             Job::Submit { key, command, done } => match self.ledger.submit(key.as_ref(), &command, &now) {
@@ -354,6 +355,7 @@ impl Desk {
     fn turn_away(&mut self, job: Job) -> Option<oneshot::Sender<()>> {
         let cause = "the disk does not take anything now";
         match job {
+            Job::Nudge => {}
             Job::Close { done } => return Some(done),
             Job::Record { fact, dating } => self.keep(vec![DatedFact { fact, dating, now: self.clock.now() }]),
             Job::Submit { done, .. } => Answer::Submitted(done, Err(super::SubmitError::Closed)).fail(cause),

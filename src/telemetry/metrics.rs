@@ -102,6 +102,12 @@ impl Telemetry {
         self.0.gauges[gauge as usize].store(value, Ordering::Relaxed);
     }
 
+    /// What a gauge stands at.
+    #[must_use]
+    pub fn gauge(&self, gauge: Gauge) -> i64 {
+        self.0.gauges[gauge as usize].load(Ordering::Relaxed)
+    }
+
     /// Moves a gauge by `delta`.
     pub fn shift(&self, gauge: Gauge, delta: i64) {
         self.0.gauges[gauge as usize].fetch_add(delta, Ordering::Relaxed);
@@ -141,7 +147,7 @@ impl Telemetry {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}");
         }
         for (gauge, name, help) in Gauge::ALL {
-            let value = self.0.gauges[*gauge as usize].load(Ordering::Relaxed);
+            let value = self.gauge(*gauge);
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
         }
         out

@@ -2,7 +2,9 @@
 
 mod clock;
 mod kernel_clock;
+mod log;
 mod metrics;
 
 pub use clock::SystemClock;
+pub use log::{LogError, start_log};
 pub use metrics::{Count, Gauge, Telemetry};

@@ -12,13 +12,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    backoff::Backoff,
     inbox::Inboxes,
     session::{Session, discard},
     topics::Topics,
 };
 use crate::{
-    domain::ConsumerId,
+    domain::{Backoff, ConsumerId},
     telemetry::{Gauge, Telemetry},
 };
 

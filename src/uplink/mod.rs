@@ -5,7 +5,6 @@
 
 mod acks;
 mod allowance;
-mod backoff;
 mod batch;
 mod command;
 mod commands;

@@ -1,5 +1,5 @@
-//! How long to wait before the next attempt to reach the broker: 1 s, 2 s, 4 s … 60 s, each shortened by up to a quarter
-//! that depends on the box's name, so that a thousand boxes do not come back to a broker in the same second.
+//! How long to wait before the next attempt: 1 s, doubling to 60 s, each shortened by up to a quarter that depends on who
+//! waits, so that a thousand boxes do not come back to a broker in the same second.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -8,27 +8,28 @@ use std::{
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_mins(1);
-/// A connection that lasted so long was a good one.
+/// What lasted so long was good.
 const GOOD: Duration = Duration::from_secs(10);
 
-/// Counts failures of one connection. The clock is an argument, randomness is the name.
+/// Counts the failures of one thing that is tried again and again. The clock is an argument, randomness is the name.
 #[derive(Debug, Clone)]
-pub(super) struct Backoff {
+pub struct Backoff {
     seed: u64,
     failures: u32,
 }
 
 impl Backoff {
-    /// For the box of that name.
+    /// For whoever is called `name`.
     #[must_use]
-    pub(super) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         Self { seed: hasher.finish(), failures: 0 }
     }
 
-    /// A connection that had lasted `lasted` (zero when there was none) is gone: how long to wait now.
-    pub(super) fn after(&mut self, lasted: Duration) -> Duration {
+    /// What had lasted `lasted` (zero when it did not come about) is over: how long to wait now. Ten seconds are a
+    /// success, after which counting begins anew.
+    pub fn after(&mut self, lasted: Duration) -> Duration {
         if lasted >= GOOD {
             self.failures = 0;
         }
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_doubles_to_a_minute_and_forgets_after_a_good_connection() {
+    fn it_doubles_to_a_minute_and_forgets_after_a_success() {
         let mut backoff = Backoff::new("hel-01");
         for whole in [1, 2, 4, 8, 16, 32, 60, 60] {
             let wait = backoff.after(Duration::ZERO).as_secs_f64();

@@ -1,0 +1,47 @@
+//! `showfloor check`: everything that is wrong with configuration and site file, at once.
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use anyhow::Result;
+
+use crate::config::{self, Config};
+
+/// Arguments of `showfloor check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration
+    #[arg(long, value_name = "FILE", env = "SHOWFLOOR_CONFIG", default_value = "/etc/showfloor/showfloor.toml")]
+    pub config: PathBuf,
+}
+
+/// Checks and says what it found.
+///
+/// # Errors
+/// Every problem there is.
+pub fn run(args: &Args) -> Result<()> {
+    let config = config::load(&args.config)?;
+    let mut out = io::stdout();
+    writeln!(out, "{}: no problem found", args.config.display())?;
+    writeln!(out, "{}", summary(&config))?;
+    Ok(())
+}
+
+fn summary(config: &Config) -> String {
+    let site = &config.site;
+    let broker = |broker: &config::Broker| format!("{}:{}", broker.host, broker.port);
+    let anchors = config.anchors.as_ref().map_or("no broker".to_owned(), broker);
+    let uplink = config.uplink.as_ref().map_or("none".to_owned(), |uplink| broker(&uplink.broker));
+    format!(
+        "site {} ({}): {} anchors, {} zones, {} spots; data in {}; pages at {}; anchors at {anchors}; cloud at {uplink}",
+        site.id,
+        site.name,
+        site.anchors.len(),
+        site.zones.len(),
+        site.spots.len(),
+        config.dir.display(),
+        config.http.listen,
+    )
+}

@@ -1,0 +1,11 @@
+//! The whole program against real parts: Mosquitto, sockets, SQLite, and clients that know only the contract.
+
+#![allow(unreachable_pub)] // one binary: `pub` is to its modules
+#![allow(clippy::expect_used, clippy::print_stderr)] // helpers of tests are tests
+
+mod bad_input;
+mod main_job;
+mod start;
+mod support;
+mod tablet;
+mod world;
