@@ -10,8 +10,6 @@ mod problem;
 mod routes;
 mod server;
 mod status;
-#[cfg(test)]
-mod tests;
 mod ws;
 
 pub use api::AnchorLine;

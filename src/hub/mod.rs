@@ -20,7 +20,5 @@ mod payloads;
 mod rooms;
 mod session;
 mod silence;
-#[cfg(test)]
-mod tests;
 
 pub use front::{Hub, HubError, Opened, Options, Parts};

@@ -4,6 +4,8 @@
 #![allow(clippy::expect_used, clippy::print_stderr)] // helpers of tests are tests
 
 mod bad_input;
+mod demo;
+mod lan;
 mod main_job;
 mod start;
 mod support;

@@ -236,7 +236,7 @@ fn a_kill_in_the_middle_loses_and_doubles_nothing() {
     wait_for("some taps", || (taps.promised().len() > 10).then_some(()));
     let before = pull(&showroom, &broker);
     showroom.kill();
-    let mut frames = tablet.finish();
+    let (mut frames, _) = tablet.finish();
     taps.child.wait().expect("ended");
 
     showroom.start();
@@ -260,7 +260,7 @@ fn a_kill_in_the_middle_loses_and_doubles_nothing() {
     let early = told(&early.collect::<Vec<_>>());
     assert_eq!(early[..], expected[..early.len()], "before the kill it is as replayed");
     assert_eq!(showroom.stop(), 0);
-    frames.extend(again.finish());
+    frames.extend(again.finish().0);
     check_tablet(&frames, &pulled);
 }
 

@@ -215,10 +215,15 @@ impl Drop for Showroom {
 
 /// Status and body of one GET; status 0 when nobody answers.
 pub fn get(port: u16, path: &str, token: Option<&str>) -> (u16, String) {
+    request(port, "GET", path, token)
+}
+
+/// Status and body of one request without a body; status 0 when nobody answers.
+pub fn request(port: u16, method: &str, path: &str, token: Option<&str>) -> (u16, String) {
     use std::io::{Read, Write};
     let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) else { return (0, String::new()) };
     let bearer = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{bearer}\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{bearer}\r\n");
     let mut answer = Vec::new();
     if socket.write_all(request.as_bytes()).is_err() || socket.read_to_end(&mut answer).is_err() {
         return (0, String::new());

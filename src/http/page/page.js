@@ -61,9 +61,10 @@ function drawPlan() {
   plan.replaceChildren(element("rect", { class: "outline", x: x0, y: -y1, width: x1 - x0, height: y1 - y0, "stroke-width": 0.08 }));
   for (const zone of state.site.zones) {
     const points = zone.polygon.map(([x, y]) => `${x},${-y}`).join(" ");
-    const middle = zone.polygon.reduce(([a, b], [x, y]) => [a + x / zone.polygon.length, b + y / zone.polygon.length], [0, 0]);
+    const middle = zone.polygon.reduce((sum, [x]) => sum + x / zone.polygon.length, 0);
+    const top = Math.max(...zone.polygon.map(([, y]) => y));
     plan.append(element("polygon", { class: "zone", points, "stroke-width": 0.05 }));
-    plan.append(element("text", { x: middle[0], y: -middle[1] }, zone.name));
+    plan.append(element("text", { x: middle, y: 0.8 - top }, zone.name));
   }
   for (const spot of state.site.spots) plan.append(element("rect", { class: "spot", x: spot.x - 1, y: -spot.y - 0.5, width: 2, height: 1, rx: 0.3, "stroke-width": 0.06 }));
   for (const anchor of state.site.anchors) plan.append(element("circle", { class: "anchor", cx: anchor.x, cy: -anchor.y, r: 0.18 }));
