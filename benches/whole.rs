@@ -15,7 +15,7 @@ mod support;
 
 use std::{
     fs,
-    io::Write,
+    io::{Read, Write},
     net::TcpStream,
     sync::{
         Arc,
@@ -85,6 +85,7 @@ fn packet(tag: usize, anchor: usize, second: f64) -> Vec<u8> {
 fn publish(port: u16, rate: usize, tags: usize, time: Duration) -> u64 {
     let mut socket = TcpStream::connect(("127.0.0.1", port)).expect("connected");
     socket.write_all(b"\x10\x11\x00\x04MQTT\x04\x02\x00\x00\x00\x05bench").expect("sent");
+    socket.read_exact(&mut [0; 4]).expect("welcomed");
     let (begin, per_slice, mut sent) = (Instant::now(), rate / 100, 0);
     for slice in 1.. {
         if begin.elapsed() >= time {
@@ -100,6 +101,8 @@ fn publish(port: u16, rate: usize, tags: usize, time: Duration) -> u64 {
         thread::sleep(due.saturating_duration_since(Instant::now()));
     }
     socket.write_all(b"\xe0\x00").expect("sent");
+    // The broker hangs up when it has read everything.
+    let _ = socket.read_to_end(&mut Vec::new());
     sent as u64
 }
 

@@ -5,6 +5,7 @@
 
 mod api;
 mod auth;
+mod handshake;
 mod page;
 mod problem;
 mod routes;

@@ -4,30 +4,24 @@
 //! The `Origin` of a page is not looked at: there are no cookies here, so a page of somebody else has no token to misuse.
 
 use axum::{
-    extract::{Query, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
-    http::HeaderValue,
-    response::{IntoResponse as _, Response},
+    extract::{Query, State},
+    response::Response,
 };
 
-use super::{problem::Problem, routes::App};
+use super::{handshake::Handshake, routes::App};
 use crate::{access::Identity, domain::Epoch, hub::Opened};
 
 const PROTOCOL: &str = "showfloor.v1";
 const MAX_ROOMS: usize = 8;
 
-/// Upgrades a client and hands it to the hub.
+/// Answers the handshake and hands the connection to the hub.
 pub(super) async fn open(
     State(app): State<App>,
     Query(query): Query<Vec<(String, String)>>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    handshake: Handshake,
 ) -> Response {
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(error) => return Problem::new(400, error.body_text()).into_response(),
-    };
     let asked = |key: &str| query.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
-    let offered: Vec<String> =
-        upgrade.requested_protocols().filter_map(|p| p.to_str().ok()).map(|p| p.trim().to_owned()).collect();
+    let offered = handshake.offered();
     let token = offered.iter().find_map(|protocol| protocol.strip_prefix("token.")).or_else(|| asked("token"));
     let identity = match (asked("ticket"), token) {
         (Some(ticket), _) => app.parts.gate.redeem(ticket),
@@ -41,11 +35,9 @@ pub(super) async fn open(
         resume: asked("resume").map(|text| resume(text).ok_or_else(|| "malformed".to_owned())),
         gzip: asked("compress") == Some("gzip"),
     };
-    let mut upgrade = upgrade;
-    if offered.iter().any(|protocol| protocol == PROTOCOL) {
-        upgrade.set_selected_protocol(HeaderValue::from_static(PROTOCOL));
-    }
-    app.parts.hub.accept(upgrade, opened)
+    let answer = handshake.answer(PROTOCOL);
+    app.parts.hub.accept(handshake.upgrade, opened);
+    answer
 }
 
 async fn known(app: &App, token: &str) -> Option<Identity> {

@@ -5,12 +5,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use axum::{
-    body::Bytes,
-    extract::ws::{Message, Utf8Bytes},
-};
 use flate2::{Compression, write::GzEncoder};
 use serde::Serialize;
+use tokio_tungstenite::tungstenite::{Bytes, Utf8Bytes};
 
 use super::rooms::Audience;
 use crate::domain::Epoch;
@@ -22,6 +19,15 @@ const WORTH_COMPRESSING: usize = 1024;
 struct Shared {
     text: Utf8Bytes,
     gzip: OnceLock<Option<Bytes>>,
+}
+
+/// What goes over the wire.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// JSON.
+    Text(Bytes),
+    /// gzip of JSON.
+    Gzip(Bytes),
 }
 
 /// A message, cheap to clone.
@@ -68,10 +74,10 @@ impl Frame {
         self.0.text.as_str()
     }
 
-    /// As a client gets it.
-    pub(super) fn message(&self, gzip: bool) -> Message {
+    /// As a client gets it; large ones compressed, if it takes that. Nothing is copied.
+    pub(super) fn content(&self, gzip: bool) -> Content {
         let packed = if gzip { self.0.gzip.get_or_init(|| compress(self.text())) } else { &None };
-        packed.as_ref().map_or_else(|| Message::Text(self.0.text.clone()), |bytes| Message::Binary(bytes.clone()))
+        packed.clone().map_or_else(|| Content::Text(self.0.text.clone().into()), Content::Gzip)
     }
 }
 
@@ -106,9 +112,9 @@ mod tests {
     fn large_messages_are_compressed_for_who_asks_and_small_ones_for_nobody() {
         let small = Frame::state("CURSOR", &"x");
         let large = Frame::state("HEATMAP", &"x".repeat(2000));
-        assert!(matches!(small.message(true), Message::Text(_)));
-        assert!(matches!(large.message(false), Message::Text(_)));
-        let Message::Binary(packed) = large.message(true) else { panic!("not compressed") };
+        assert!(matches!(small.content(true), Content::Text(_)));
+        assert!(matches!(large.content(false), Content::Text(_)));
+        let Content::Gzip(packed) = large.content(true) else { panic!("not compressed") };
         let mut text = String::new();
         flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text).expect("gzip");
         assert_eq!(text, large.text());

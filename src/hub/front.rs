@@ -8,16 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{extract::ws::WebSocketUpgrade, response::Response};
-use tokio::sync::{Semaphore, broadcast, watch};
+use hyper::upgrade::OnUpgrade;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, broadcast, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    connection::Connection,
     follower,
     frame::{Frame, Told},
     frames,
     limits::{Limits, Verdict},
-    session,
+    session::{self, Greeting},
 };
 use crate::{
     access::{Gate, Identity},
@@ -30,10 +31,6 @@ use crate::{
 const TOLD: usize = 512;
 const STATE: usize = 32;
 const MAX_CLIENTS: usize = 256;
-/// Of each client, and there may be many.
-const BUFFER: usize = 8 * 1024;
-/// A message that is a little too long is read, so that its sender can be told.
-const LENIENCE: usize = 64 * 1024;
 
 /// What clients may do.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +105,8 @@ pub(super) struct Shared {
     pub(super) stale: watch::Sender<Option<Frame>>,
     pub(super) clients: Semaphore,
     pub(super) stop: CancellationToken,
+    /// What a tablet is greeted with, as of a position: made once for all that come at the same time.
+    pub(super) greeting: AsyncMutex<Option<Greeting>>,
     followed: AtomicU64,
     limits: Mutex<Limits>,
 }
@@ -165,26 +164,23 @@ impl Hub {
             stale: watch::Sender::new(None),
             clients: Semaphore::new(MAX_CLIENTS),
             stop: CancellationToken::new(),
+            greeting: AsyncMutex::new(None),
             followed,
             limits,
         };
         Self { shared: Arc::new(shared), sessions: TaskTracker::new() }
     }
 
-    /// Accepts a client. One without a good token is accepted as well, and closed with 1008: a page cannot see why an
-    /// upgrade was refused.
-    pub fn accept(&self, upgrade: WebSocketUpgrade, opened: Opened) -> Response {
-        let largest = self.shared.options.message_bytes + LENIENCE;
-        let (shared, guard) = (Arc::clone(&self.shared), self.sessions.token());
-        upgrade
-            .read_buffer_size(BUFFER)
-            .write_buffer_size(BUFFER)
-            .max_message_size(largest)
-            .max_frame_size(largest)
-            .on_upgrade(move |socket| async move {
-                session::serve(shared, socket, opened).await;
-                drop(guard);
-            })
+    /// Serves a client whose handshake is being answered. One without a good token is served as well, and closed with
+    /// 1008: a page cannot see why an upgrade was refused.
+    pub fn accept(&self, upgrade: OnUpgrade, opened: Opened) {
+        let shared = Arc::clone(&self.shared);
+        self.sessions.spawn(async move {
+            // A client that goes in the midst of the handshake needs nothing.
+            let Ok(upgraded) = upgrade.await else { return };
+            let connection = Connection::new(upgraded, shared.options.message_bytes, opened.gzip).await;
+            session::serve(shared, connection, opened).await;
+        });
     }
 
     /// Follows the log until `stop`; closes all clients then.

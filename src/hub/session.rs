@@ -6,12 +6,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::extract::ws::{Message, WebSocket};
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use tokio::{
     sync::{broadcast, watch},
     time::{Instant, MissedTickBehavior},
 };
+use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
 use super::{
@@ -29,9 +29,9 @@ use super::{
 };
 use crate::{
     access::Identity,
-    domain::Epoch,
+    domain::{Epoch, KioskId},
     showroom::Command,
-    store::{Picture, Receipt, RequestKey, SubmitError},
+    store::{ReadError, Receipt, RequestKey, SubmitError},
     telemetry::{Count, Gauge},
 };
 
@@ -47,8 +47,7 @@ const MAX_REFUSED: u32 = 500;
 type Answer = BoxFuture<'static, Frame>;
 
 /// Serves a client until it goes, is closed, or the daemon stops.
-pub(super) async fn serve(shared: Arc<Shared>, socket: WebSocket, opened: Opened) {
-    let connection = Connection::new(socket, opened.gzip);
+pub(super) async fn serve(shared: Arc<Shared>, connection: Connection, opened: Opened) {
     let member = opened.identity.as_ref().and_then(|identity| Member::of(identity).ok());
     let (Some(member), Some(identity)) = (member, opened.identity.clone()) else {
         shared.telemetry.problem(Count::ClientsRefused, "websocket", &"a client without a valid token was refused");
@@ -135,44 +134,42 @@ impl Session {
 
     /// The picture as it is now, and everything after it.
     async fn begin(&mut self, reset: Option<&'static str>) -> Result<(), Gone> {
-        let reader = self.shared.store.reader();
-        let picture = reader.picture().await.map_err(|_| UNREADABLE)?;
-        let pos = picture.pos;
+        let Greeting { pos, frames } = match self.member.clone() {
+            Member::Kiosk(kiosk) => self.kiosk_greeting(&kiosk).await?,
+            Member::Staff(_) | Member::Service(_) => self.staff_greeting().await?,
+        };
         self.feed.begin(pos);
         self.greet(pos).await?;
         if let Some(reason) = reset {
             self.connection.send(&Frame::state("RESET", &Reset { reason })).await?;
         }
-        let frame = self.initial_state(&picture);
-        self.connection.send(&frame).await?;
-        if self.member.is_kiosk() {
-            return Ok(());
+        for frame in &frames {
+            self.connection.send(frame).await?;
         }
-        let recent = self.shared.store.reader().recent(pos, RECENT).await.map_err(|_| UNREADABLE)?;
-        let told: Vec<Told> = recent.iter().map(|entry| self.shared.tell(entry)).collect();
-        let staff = told.iter().flat_map(|told| &told.frames).filter(|(audience, _)| *audience == Audience::Staff);
-        let events = staff.filter_map(|(_, frame)| serde_json::from_str(frame.text()).ok());
-        let activity = RecentActivity { events: events.collect() };
-        self.connection.send(&Frame::state("RECENT_ACTIVITY", &activity)).await
+        Ok(())
     }
 
-    fn initial_state(&self, picture: &Picture) -> Frame {
-        let (epoch, pos) = (self.shared.store.epoch(), picture.pos);
+    async fn kiosk_greeting(&mut self, id: &KioskId) -> Result<Greeting, Gone> {
+        let picture = self.shared.store.reader().picture().await.map_err(|_| UNREADABLE)?;
         let vehicles = picture.vehicles.iter().map(Car::from).collect();
-        match &self.member {
-            Member::Kiosk(id) => {
-                let session_id = picture.sessions.iter().find(|open| open.kiosk == *id).map(|open| open.id);
-                let session_timeout_s = self.shared.options.session_timeout.as_secs();
-                let kiosk = KioskInfo { id, session_timeout_s, session_id };
-                Frame::at("INITIAL_STATE", epoch, pos, &KioskState { vehicles, kiosk })
-            }
-            Member::Staff(_) | Member::Service(_) => {
-                let floor = self.shared.snapshot.borrow().clone();
-                let heatmap = HeatFrame::from(floor.heat.as_ref());
-                let (customers, staff) = (visits(picture), staff(picture));
-                Frame::at("INITIAL_STATE", epoch, pos, &StaffState { customers, vehicles, staff, heatmap })
-            }
+        let session_id = picture.sessions.iter().find(|open| open.kiosk == *id).map(|open| open.id);
+        let session_timeout_s = self.shared.options.session_timeout.as_secs();
+        let state = KioskState { vehicles, kiosk: KioskInfo { id, session_timeout_s, session_id } };
+        let frame = Frame::at("INITIAL_STATE", self.shared.store.epoch(), picture.pos, &state);
+        Ok(Greeting { pos: picture.pos, frames: vec![frame] })
+    }
+
+    /// Made by one while the others wait: fifty tablets that come back at once cost what one does.
+    async fn staff_greeting(&mut self) -> Result<Greeting, Gone> {
+        let shared = Arc::clone(&self.shared);
+        let mut last = shared.greeting.lock().await;
+        let head = shared.store.heads().borrow().pos;
+        if let Some(greeting) = last.as_ref().filter(|greeting| greeting.pos == head) {
+            return Ok(greeting.clone());
         }
+        let greeting = staff_greeting(&shared).await.map_err(|_| UNREADABLE)?;
+        *last = Some(greeting.clone());
+        Ok(greeting)
     }
 
     /// What the client missed since `pos`, or why it cannot be told: another database, too much, or, for a kiosk, the
@@ -269,7 +266,7 @@ impl Session {
         let text = match &message {
             Message::Text(text) => Some(text.as_str()),
             Message::Binary(_) => None,
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return Ok(()),
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return Ok(()),
         };
         self.shared.telemetry.count(Count::ClientMessages);
         if text.is_some_and(|text| text.len() > self.shared.options.message_bytes) {
@@ -321,6 +318,13 @@ impl Session {
     }
 }
 
+/// What a client is greeted with, as of a position.
+#[derive(Debug, Clone)]
+pub(super) struct Greeting {
+    pos: u64,
+    frames: Vec<Frame>,
+}
+
 #[derive(serde::Serialize)]
 struct RecentActivity {
     events: Vec<serde_json::Value>,
@@ -356,10 +360,20 @@ fn answer(id: Option<&str>, outcome: Result<Receipt, SubmitError>) -> Frame {
     Frame::answer("ERROR", id, &Error { code, message: &message })
 }
 
-fn visits(picture: &Picture) -> Vec<VisitLine<'_>> {
-    picture.visits.iter().map(VisitLine::from).collect()
-}
-
-fn staff(picture: &Picture) -> Vec<StaffFrame<'_>> {
-    picture.staff.iter().map(StaffFrame::from).collect()
+async fn staff_greeting(shared: &Shared) -> Result<Greeting, ReadError> {
+    let picture = shared.store.reader().picture().await?;
+    let pos = picture.pos;
+    let floor = shared.snapshot.borrow().clone();
+    let state = StaffState {
+        customers: picture.visits.iter().map(VisitLine::from).collect(),
+        vehicles: picture.vehicles.iter().map(Car::from).collect(),
+        staff: picture.staff.iter().map(StaffFrame::from).collect(),
+        heatmap: HeatFrame::from(floor.heat.as_ref()),
+    };
+    let state = Frame::at("INITIAL_STATE", shared.store.epoch(), pos, &state);
+    let recent = shared.store.reader().recent(pos, RECENT).await?;
+    let told: Vec<Told> = recent.iter().map(|entry| shared.tell(entry)).collect();
+    let staff = told.iter().flat_map(|told| &told.frames).filter(|(audience, _)| *audience == Audience::Staff);
+    let events = staff.filter_map(|(_, frame)| serde_json::from_str(frame.text()).ok()).collect();
+    Ok(Greeting { pos, frames: vec![state, Frame::state("RECENT_ACTIVITY", &RecentActivity { events })] })
 }
