@@ -35,7 +35,7 @@ const TAGS: usize = 200;
 const ANCHORS: usize = 8;
 const TABLETS: usize = 50;
 const STEP: Duration = Duration::from_secs(5);
-const RATES: [usize; 7] = [10_000, 15_000, 20_000, 25_000, 30_000, 40_000, 60_000];
+const RATES: [usize; 7] = [20_000, 40_000, 60_000, 80_000, 100_000, 120_000, 150_000];
 
 fn site(tags: usize) -> String {
     let mut text = String::from(

@@ -7,7 +7,8 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use super::{frame::Told, front::Shared};
 use crate::{store::ReadError, telemetry::Count};
 
-const PAGE: usize = 256;
+/// Events that are read at once for one session; many sessions may be behind at the same time.
+const PAGE: usize = 128;
 
 /// Why a session hears no more.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(super) struct Feed {
     shared: Arc<Shared>,
     live: broadcast::Receiver<Arc<Told>>,
     missed: VecDeque<Arc<Told>>,
+    /// Some of what comes next is in the log only.
+    behind: bool,
     pos: u64,
 }
 
@@ -30,7 +33,7 @@ impl Feed {
     /// Everything from now on; [`begin`](Self::begin) says after which position it counts.
     pub(super) fn subscribe(shared: Arc<Shared>) -> Self {
         let live = shared.told.subscribe();
-        Self { shared, live, missed: VecDeque::new(), pos: 0 }
+        Self { shared, live, missed: VecDeque::new(), behind: false, pos: 0 }
     }
 
     /// Counts from after `pos`, which was current after the subscription.
@@ -47,9 +50,17 @@ impl Feed {
                     return Ok(told);
                 }
             }
+            if self.behind {
+                let page = self.shared.told_after(self.pos).await?;
+                self.behind = !page.at_head;
+                // What has nothing to say is passed over, too.
+                self.pos = if page.told.is_empty() { page.upto } else { self.pos };
+                self.missed = page.told.into();
+                continue;
+            }
             match self.live.recv().await {
                 Ok(told) => self.missed.push_back(told),
-                Err(RecvError::Lagged(_)) => self.missed = self.shared.told_after(self.pos, usize::MAX).await?.into(),
+                Err(RecvError::Lagged(_)) => self.behind = true,
                 Err(RecvError::Closed) => return Err(FeedError::Closed),
             }
         }
@@ -58,8 +69,19 @@ impl Feed {
     /// Up to where everything was heard: beyond the newest event that had anything to say, if nothing waits.
     pub(super) fn pos(&self) -> u64 {
         let followed = self.shared.followed();
-        if self.missed.is_empty() && self.live.is_empty() { self.pos.max(followed) } else { self.pos }
+        let idle = self.missed.is_empty() && self.live.is_empty() && !self.behind;
+        if idle { self.pos.max(followed) } else { self.pos }
     }
+}
+
+/// A part of the log, told.
+pub(super) struct Page {
+    /// Events that have something to say, or that end a session.
+    pub(super) told: Vec<Arc<Told>>,
+    /// Position of the last event that was read.
+    pub(super) upto: u64,
+    /// Whether there was nothing after it.
+    pub(super) at_head: bool,
 }
 
 impl Shared {
@@ -68,20 +90,12 @@ impl Shared {
         FeedError::Unread
     }
 
-    /// What is said of the events after `pos`, up to the head; at most about `limit` events.
-    pub(super) async fn told_after(&self, mut pos: u64, limit: usize) -> Result<Vec<Arc<Told>>, FeedError> {
-        let (mut all, mut events) = (Vec::new(), 0);
-        loop {
-            let page = self.store.reader().entries_after(pos, PAGE).await.map_err(|error| self.unread(&error))?;
-            let full = page.len() == PAGE;
-            events += page.len();
-            for entry in &page {
-                pos = entry.event.pos;
-                all.push(Arc::new(self.tell(entry)));
-            }
-            if !full || events >= limit {
-                return Ok(all);
-            }
-        }
+    /// What is said of the next events after `pos`.
+    pub(super) async fn told_after(&self, pos: u64) -> Result<Page, FeedError> {
+        let entries = self.store.reader().entries_after(pos, PAGE).await.map_err(|error| self.unread(&error))?;
+        let upto = entries.last().map_or(pos, |entry| entry.event.pos);
+        let told = entries.iter().map(|entry| self.tell(entry));
+        let told = told.filter(|told| !told.frames.is_empty()).map(Arc::new).collect();
+        Ok(Page { told, upto, at_head: entries.len() < PAGE })
     }
 }

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Events that wait for sessions; who falls further behind reads them from the log.
-const TOLD: usize = 512;
+const TOLD: usize = 2_048;
 const STATE: usize = 32;
 const MAX_CLIENTS: usize = 256;
 

@@ -185,7 +185,15 @@ impl Session {
         if head - pos > MAX_MISSED {
             return Ok(Err("too_far_behind"));
         }
-        let missed = self.shared.told_after(pos, usize::MAX).await.map_err(|_| UNREADABLE)?;
+        let (mut missed, mut upto) = (Vec::new(), pos);
+        loop {
+            let page = self.shared.told_after(upto).await.map_err(|_| UNREADABLE)?;
+            missed.extend(page.told);
+            upto = page.upto;
+            if page.at_head {
+                break;
+            }
+        }
         let other_guest = match &self.member {
             Member::Kiosk(me) => missed.iter().any(|told| told.boundary.as_ref() == Some(me)),
             Member::Staff(_) | Member::Service(_) => false,
