@@ -1,13 +1,14 @@
 # Two commands do everything on a fresh Debian 12 machine with cargo, Node 20 and Python 3: `make demo` and `make test`.
 
-PACKAGES := mosquitto
+# Debian's own Python comes without what makes virtual environments.
+PACKAGES := mosquitto $(shell python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv)
 VENV := .venv
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 RUN_TESTS := $(if $(NEXTEST),cargo nextest run,cargo test --quiet)
 
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help deps demo test check bench accuracy clean
+.PHONY: help deps packages demo test check bench accuracy clean
 
 help:
 	@echo "make demo      a simulated showroom, the daemon and a collector on this machine"
@@ -16,7 +17,9 @@ help:
 	@echo "make bench     figures of speed and size, beside what they are compared with"
 	@echo "make accuracy  figures of positions on real recordings, beside the baselines"
 
-deps: $(VENV)/.done
+deps: packages $(VENV)/.done
+
+packages:
 	@missing=$$(dpkg-query -W -f='$${db:Status-Abbrev} $${Package}\n' $(PACKAGES) 2>&1 | grep -v '^ii ' || true); \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ]; then \

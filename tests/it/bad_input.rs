@@ -173,6 +173,10 @@ fn commands_are_done_once_and_only_in_time() {
     world.command_as(old, "vehicle.upsert", &car, &Value::Null);
     let refused = world.hear("result", |result| result["id"] == old);
     assert_eq!(refused["error"]["code"], "expired");
+    let late = uuid::Uuid::now_v7().to_string();
+    world.command_as(&late, "vehicle.upsert", &car, &json!("2020-01-01T00:00:00Z"));
+    let refused = world.hear("result", |result| result["id"] == late);
+    assert_eq!(refused["error"]["code"], "expired");
     let unknown = world.command("teleport", &json!({}));
     assert_eq!(unknown["ok"], false);
     let broken = world.command("vehicle.upsert", &json!({"id": "V1", "year": "soon"}));
