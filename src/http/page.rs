@@ -5,8 +5,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// Nothing from anywhere else, nothing inline, in nobody's frame. Pictures of cars may come from where the inventory says.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' https:; \
+/// Nothing from anywhere else, nothing inline, in nobody's frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// They change with the program only.
 const ETAG: &str = concat!("\"", env!("CARGO_PKG_VERSION"), "\"");

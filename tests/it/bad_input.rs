@@ -9,34 +9,12 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    support::{Broker, Showroom, get, wait_for},
+    support::{Broker, SITE, Showroom, get, wait_for},
     world::{TAG, World},
 };
 
 fn site() -> String {
-    format!(
-        r#"
-[site]
-id = "hel-01"
-name = "Helsinki"
-timezone = "Europe/Helsinki"
-bounds = [0.0, 0.0, 30.0, 20.0]
-tag_height_m = 1.2
-[[anchor]]
-id = "north-door"
-x = 1.0
-y = 19.5
-z = 2.6
-[[anchor]]
-id = "desk"
-x = 15.0
-y = 5.0
-z = 2.6
-[[tag]]
-id = "{TAG}"
-role = "visitor"
-"#
-    )
+    format!("{SITE}[[tag]]\nid = \"{TAG}\"\nrole = \"visitor\"\n")
 }
 
 struct Bench {

@@ -9,23 +9,9 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Broker, Showroom, get, wait_for},
+    support::{Broker, SITE, Showroom, get, wait_for},
     world::{TAG, World},
 };
-
-const SITE: &str = r#"
-[site]
-id = "hel-01"
-name = "Helsinki"
-timezone = "Europe/Helsinki"
-bounds = [0.0, 0.0, 30.0, 20.0]
-tag_height_m = 1.2
-[[anchor]]
-id = "north-door"
-x = 1.0
-y = 19.5
-z = 2.6
-"#;
 
 fn collector(broker: u16, into: &Path, once: bool) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_showfloor"));

@@ -5,33 +5,10 @@ use std::{fs, io::Write, net::TcpStream};
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Broker, Showroom, get, request, wait_for},
+    support::{Broker, SITE, Showroom, get, request, wait_for},
     tablet::{Tablet, cursor},
     world::{TAG, World},
 };
-
-const SITE: &str = r#"
-[site]
-id = "hel-01"
-name = "Helsinki"
-timezone = "Europe/Helsinki"
-bounds = [0.0, 0.0, 30.0, 20.0]
-tag_height_m = 1.2
-[[anchor]]
-id = "north-door"
-x = 1.0
-y = 19.5
-z = 2.6
-[[anchor]]
-id = "desk"
-x = 15.0
-y = 5.0
-z = 2.6
-[[spot]]
-id = "A1"
-x = 14.0
-y = 6.0
-"#;
 
 struct Lan {
     broker: Broker,
@@ -274,4 +251,31 @@ fn a_visitor_near_a_car_they_wish_for_is_told_and_forgotten_when_erased() {
     let fresh = lan.connect(&lan.staff, "");
     fresh.hear("RECENT_ACTIVITY");
     assert!(!format!("{:?}", fresh.frames()).contains("Aino"));
+}
+
+#[test]
+fn a_broker_that_dies_and_comes_back_is_found_again_and_tablets_are_told() {
+    let mut lan = lan();
+    let world = World::connect(lan.broker.port, "hel-01");
+    world.command("tag.assign", &json!({"tag": TAG, "role": "visitor", "subject": null}));
+    let tablet = lan.connect(&lan.staff, "");
+    tablet.hear("INITIAL_STATE");
+    lan.broker.kill();
+    let stale = tablet.hear("STALE");
+    assert_eq!(stale["payload"]["source"], "anchors");
+    assert!(stale["payload"]["since"].is_string());
+    let late = lan.connect(&lan.staff, "");
+    late.hear("STALE");
+    lan.broker.start_again();
+    wait_for("the anchors to be heard again", || {
+        tablet.frames().into_iter().find(|f| f["type"] == "STALE" && f["payload"]["since"].is_null())
+    });
+    let world = World::connect(lan.broker.port, "hel-01");
+    for second in 0..10 {
+        world.reading("desk", -60.0, 1_581_252_411.0 + f64::from(second));
+    }
+    tablet.hear("CUSTOMER_ENTERED");
+    world.hear("status", |status| status["state"] == "online");
+    let pull = json!({"id": "p", "lane": "presence", "epoch": null, "after": 0, "max_events": 9, "max_bytes": 9999, "wait_ms": 5000});
+    assert!(world.pull("cloud", &pull)["count"].as_u64() >= Some(1));
 }

@@ -7,21 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::support::{Broker, DEADLINE, Showroom, get};
-
-const SITE: &str = r#"
-[site]
-id = "hel-01"
-name = "Helsinki"
-timezone = "Europe/Helsinki"
-bounds = [0.0, 0.0, 30.0, 20.0]
-tag_height_m = 1.2
-[[anchor]]
-id = "north-door"
-x = 1.0
-y = 19.5
-z = 2.6
-"#;
+use crate::support::{Broker, DEADLINE, SITE, Showroom, get};
 
 fn run(showroom: &Showroom) -> Output {
     let config = showroom.config();

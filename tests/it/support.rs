@@ -13,6 +13,30 @@ use tempfile::TempDir;
 
 pub const DEADLINE: Duration = Duration::from_mins(1);
 
+/// A floor with two anchors and a place for a car.
+pub const SITE: &str = r#"
+[site]
+id = "hel-01"
+name = "Helsinki"
+timezone = "Europe/Helsinki"
+bounds = [0.0, 0.0, 30.0, 20.0]
+tag_height_m = 1.2
+[[anchor]]
+id = "north-door"
+x = 1.0
+y = 19.5
+z = 2.6
+[[anchor]]
+id = "desk"
+x = 15.0
+y = 5.0
+z = 2.6
+[[spot]]
+id = "A1"
+x = 14.0
+y = 6.0
+"#;
+
 /// Where the recordings are; `None`, said aloud, where they are not. In CI they must be there.
 pub fn data_dir() -> Option<PathBuf> {
     let told = std::env::var_os("SHOWFLOOR_DATA").map(PathBuf::from);
@@ -60,24 +84,40 @@ pub fn free_port() -> u16 {
 pub struct Broker {
     child: Child,
     pub port: u16,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Broker {
     pub fn start() -> Self {
         let dir = TempDir::new().expect("a directory");
         let port = free_port();
-        let conf = dir.path().join("mosquitto.conf");
         let text = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nmax_inflight_messages 100\n"
         );
-        fs::write(&conf, text).expect("written");
+        fs::write(dir.path().join("mosquitto.conf"), text).expect("written");
+        let child = Self::spawn(&dir, port);
+        Self { child, port, dir }
+    }
+
+    fn spawn(dir: &TempDir, port: u16) -> Child {
         let program = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto", "/usr/local/sbin/mosquitto"];
         let program = program.into_iter().find(|path| Path::new(path).exists()).expect("mosquitto; see `make deps`");
-        let child = Command::new(program).arg("-c").arg(&conf).stderr(Stdio::null()).spawn().expect("mosquitto starts");
+        let mut command = Command::new(program);
+        let child = command.arg("-c").arg(dir.path().join("mosquitto.conf")).stderr(Stdio::null()).spawn();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         wait_for("mosquitto", || TcpStream::connect(address).ok());
-        Self { child, port, _dir: dir }
+        child.expect("mosquitto starts")
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("dead");
+    }
+
+    /// On the same port as before.
+    pub fn start_again(&mut self) {
+        self.child = Self::spawn(&self.dir, self.port);
     }
 }
 

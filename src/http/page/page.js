@@ -136,9 +136,13 @@ function tell(text, time) {
 
 function take(frame) {
   const p = frame.payload;
+  if (!state.token) return;
   if (frame.pos !== undefined) { state.epoch = frame.epoch; state.pos = frame.pos; }
   switch (frame.type) {
-    case "WELCOME": state.epoch = p.epoch; break;
+    case "WELCOME":
+      state.epoch = p.epoch;
+      if (p.role === "kiosk") signIn("A kiosk's token does not open this page.");
+      break;
     case "CURSOR": state.epoch = p.epoch; state.pos = p.pos; break;
     case "INITIAL_STATE":
       state.visits.clear(); state.cars.clear(); state.staff.clear();
