@@ -4,7 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, error::ErrorKind};
-use showfloor::cli::{calibrate, check, collect, demo, exit_code, replay, run, status, token};
+use showfloor::cli::{calibrate, check, collect, demo, exit_code, guarded, replay, run, status, token};
 
 /// The edge gateway of a car showroom
 #[derive(Parser)]
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
             return if asked { ExitCode::SUCCESS } else { ExitCode::from(64) };
         }
     };
-    match obey(command) {
+    match guarded(|| obey(command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "showfloor: {error:#}");

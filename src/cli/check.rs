@@ -1,12 +1,10 @@
 //! `showfloor check`: everything that is wrong with configuration and site file, at once.
 
-use std::{
-    io::{self, Write as _},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
+use super::print;
 use crate::config::{self, Config};
 
 /// Arguments of `showfloor check`.
@@ -23,9 +21,8 @@ pub struct Args {
 /// Every problem there is.
 pub fn run(args: &Args) -> Result<()> {
     let config = config::load(&args.config)?;
-    let mut out = io::stdout();
-    writeln!(out, "{}: no problem found", args.config.display())?;
-    writeln!(out, "{}", summary(&config))?;
+    print::line(format_args!("{}: no problem found", args.config.display()))?;
+    print::line(summary(&config))?;
     Ok(())
 }
 

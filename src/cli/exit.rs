@@ -1,6 +1,8 @@
 //! What the process ends with: one table for all commands.
 
-use anyhow::Error;
+use std::panic::{self, AssertUnwindSafe};
+
+use anyhow::{Error, Result};
 
 use crate::{
     access::AccessError, app::AppError, broker::BrokerError, collect::CollectError, config::Problems,
@@ -29,6 +31,18 @@ pub enum Failure {
     /// What was typed or configured makes no sense.
     #[error("{0}")]
     Config(String),
+    /// A panic, which has said on standard error where it happened.
+    #[error("this is a bug; please report it with the lines above")]
+    Bug,
+}
+
+/// Does `work`; a panic in it becomes [`Failure::Bug`].
+///
+/// # Errors
+/// Those of `work`, and a panic.
+pub fn guarded(work: impl FnOnce() -> Result<()>) -> Result<()> {
+    // Nobody looks at what the panic left half done: the process ends.
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Failure::Bug.into()))
 }
 
 /// The exit code for `error`.
@@ -42,6 +56,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(match failure {
             Failure::Unavailable(_) => UNAVAILABLE,
             Failure::Config(_) => CONFIG,
+            Failure::Bug => SOFTWARE,
         });
     }
     if let Some(app) = cause.downcast_ref::<AppError>() {
@@ -80,5 +95,45 @@ fn of_supervisor(error: &SupervisorError) -> u8 {
         SupervisorError::Failed { name: "store", .. } => STORE,
         SupervisorError::Failed { .. } => SOFTWARE,
         SupervisorError::CutShort => INTERRUPTED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+    use crate::{config::Problem, store::StoreError};
+
+    #[test]
+    fn each_kind_of_failure_has_its_code() {
+        let failed = |name| SupervisorError::Failed { name, cause: "it is gone".to_owned() };
+        let problem = Problem { file: "f".into(), line: 1, key: "k".into(), message: "m".into() };
+        let listen = AppError::Listen { address: ([127, 0, 0, 1], 1).into(), source: std::io::Error::other("taken") };
+        let table: [(Error, u8); 11] = [
+            (anyhow!("no such file"), 64),
+            (AccessError::BadName.into(), 64),
+            (listen.into(), 69),
+            (Failure::Unavailable("away".into()).into(), 69),
+            (AppError::from(failed("engine")).into(), 70),
+            (Failure::Bug.into(), 70),
+            (StoreError::Died.into(), 74),
+            (AppError::from(failed("store")).into(), 74),
+            (AccessError::Store(StoreError::Died).into(), 74),
+            (Problems(vec![problem]).into(), 78),
+            (AppError::from(SupervisorError::CutShort).into(), 130),
+        ];
+        for (error, code) in table {
+            assert_eq!(exit_code(&error), code, "{error:#}");
+            assert_eq!(exit_code(&error.context("while testing")), code, "context changes nothing");
+        }
+    }
+
+    #[test]
+    fn a_panic_is_a_bug_and_what_does_not_panic_is_as_it_was() {
+        let ended = guarded(|| panic!("out of tea"));
+        assert_eq!(exit_code(&ended.expect_err("a bug")), 70);
+        assert!(guarded(|| Ok(())).is_ok());
+        assert_eq!(exit_code(&guarded(|| Err(StoreError::Died.into())).expect_err("as it was")), 74);
     }
 }

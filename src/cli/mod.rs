@@ -6,9 +6,10 @@ pub mod check;
 pub mod collect;
 pub mod demo;
 mod exit;
+mod print;
 pub mod replay;
 pub mod run;
 pub mod status;
 pub mod token;
 
-pub use exit::{Failure, exit_code};
+pub use exit::{Failure, exit_code, guarded};

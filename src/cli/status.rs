@@ -2,11 +2,7 @@
 //!
 //! It may read the data directory, so it may have a token: it issues itself one for the question and revokes it after.
 
-use std::{
-    io::{self, Write as _},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -16,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::Failure;
+use super::{Failure, print};
 use crate::{
     access::{AccessBook, TokenRole},
     config::{self, Config},
@@ -52,12 +48,11 @@ pub async fn run(args: Args) -> Result<()> {
         Ok(Err(error)) => return Err(Failure::Unavailable(silent(&config, &format!("{error:#}"))).into()),
         Err(_) => return Err(Failure::Unavailable(silent(&config, "no answer within 5 s")).into()),
     };
-    let mut out = io::stdout();
     if args.json {
-        writeln!(out, "{body}")?;
+        print::line(body)?;
     } else {
         let status: Value = serde_json::from_str(&body).context("the answer of the daemon is not understood")?;
-        writeln!(out, "{}", table(&status))?;
+        print::line(table(&status))?;
     }
     Ok(())
 }

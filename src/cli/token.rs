@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::{Subcommand, ValueEnum};
 
+use super::print;
 use crate::{
     access::{AccessBook, TokenRole},
     config,
@@ -76,16 +77,16 @@ impl From<Role> for TokenRole {
 pub fn run(args: &Args) -> Result<()> {
     let config = config::load(&args.config)?;
     let book = AccessBook::open(&config.dir)?;
-    let mut out = io::stdout();
     match &args.action {
         Action::Issue { role, name, subject } => {
             let token = book.issue((*role).into(), name, subject.as_deref())?;
-            writeln!(out, "{token}").context("the token was issued and could not be printed; revoke it")?;
+            writeln!(io::stdout(), "{token}").context("the token was issued and could not be printed; revoke it")?;
         }
         Action::List => {
             for token in book.list()? {
                 let subject = token.identity.subject.as_deref().unwrap_or("-");
-                writeln!(out, "{}\t{}\t{subject}\t{}", token.identity.name, token.identity.role, token.issued_at)?;
+                let (name, role) = (&token.identity.name, token.identity.role);
+                print::line(format_args!("{name}\t{role}\t{subject}\t{}", token.issued_at))?;
             }
         }
         Action::Revoke { name } => {

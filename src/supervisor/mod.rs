@@ -5,6 +5,7 @@
 //! on finds nobody; a second order to stop ends at once; the watchdog is fed by progress, never by a timer alone.
 
 mod keeper;
+mod notify;
 mod orders;
 mod run;
 #[cfg(test)]

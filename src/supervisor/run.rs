@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     keeper::{Ended, Household, keep},
+    notify::{report, tell},
     unit::{Phase, Unit},
     watchdog::{Pulse, Watchdog},
 };
@@ -70,27 +71,27 @@ impl Supervisor {
             ready.await;
             tracing::info!("ready");
             tell(&[NotifyState::Ready]);
-            match sd_notify::watchdog_enabled() {
-                Some(limit) => watchdog.feed(limit / 2, || tell(&[NotifyState::Watchdog])).await,
-                None => std::future::pending().await,
-            }
+            let feed = async {
+                match sd_notify::watchdog_enabled() {
+                    Some(limit) => watchdog.feed(limit / 2, || tell(&[NotifyState::Watchdog])).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::join!(feed, report(self.household.degraded.subscribe()));
         };
-        let failure = tokio::select! {
-            Some(()) = orders.next() => None,
-            failure = house.failure() => Some(failure),
-            () = announce => None,
-        };
-        tell(&[NotifyState::Stopping]);
-        if let Some(SupervisorError::Failed { name, cause }) = &failure {
-            tracing::error!(unit = name, "{cause}; the daemon stops, for nothing works without it");
+        tokio::select! {
+            Some(()) = orders.next() => {}
+            () = house.failed() => {}
+            () = announce => {}
         }
+        tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
         tracing::info!("stopping");
         tokio::select! {
             () = house.close() => {}
             Some(()) = orders.next() => return Err(SupervisorError::CutShort),
         }
         tracing::info!("stopped");
-        failure.map_or(Ok(()), Err)
+        house.failure.map_or(Ok(()), Err)
     }
 }
 
@@ -99,12 +100,14 @@ struct House {
     tasks: JoinSet<Ended>,
     stops: HashMap<Phase, CancellationToken>,
     running: HashMap<Phase, Vec<&'static str>>,
+    /// The first failure of a critical part, also of one that failed while it was being stopped.
+    failure: Option<SupervisorError>,
 }
 
 impl House {
     fn open(units: Vec<Unit>, household: &Household) -> Self {
         let stops: HashMap<_, _> = Phase::ALL.into_iter().map(|phase| (phase, CancellationToken::new())).collect();
-        let mut house = Self { tasks: JoinSet::new(), stops, running: HashMap::new() };
+        let mut house = Self { tasks: JoinSet::new(), stops, running: HashMap::new(), failure: None };
         for unit in units {
             house.running.entry(unit.phase).or_default().push(unit.name);
             let stop = house.stops.get(&unit.phase).cloned().unwrap_or_default();
@@ -113,26 +116,28 @@ impl House {
         house
     }
 
-    /// The first failure of a critical part.
-    async fn failure(&mut self) -> SupervisorError {
-        while let Some(ended) = self.next().await {
-            if let Ended { name, failure: Some(cause), .. } = ended {
-                return SupervisorError::Failed { name, cause };
+    /// Ends when a critical part has failed.
+    async fn failed(&mut self) {
+        while self.failure.is_none() {
+            if self.next().await.is_none() {
+                return std::future::pending().await;
             }
         }
-        std::future::pending().await
     }
 
-    /// The next part that ended. Keepers do not panic: they catch those of their parts.
-    async fn next(&mut self) -> Option<Ended> {
-        while let Some(joined) = self.tasks.join_next().await {
-            let Ok(ended) = joined else { continue };
-            if let Some(names) = self.running.get_mut(&ended.phase) {
-                names.retain(|name| *name != ended.name);
+    /// Waits for the next part to end; none when all have. Keepers do not panic: they catch those of their parts.
+    async fn next(&mut self) -> Option<()> {
+        loop {
+            let Ok(Ended { name, phase, failure }) = self.tasks.join_next().await? else { continue };
+            if let Some(names) = self.running.get_mut(&phase) {
+                names.retain(|running| *running != name);
             }
-            return Some(ended);
+            if let Some(cause) = failure {
+                tracing::error!(unit = name, "{cause}; the daemon stops, for nothing works without it");
+                self.failure.get_or_insert(SupervisorError::Failed { name, cause });
+            }
+            return Some(());
         }
-        None
     }
 
     /// Stops all, phase by phase; who takes too long is left behind.
@@ -151,17 +156,9 @@ impl House {
 
     async fn emptied(&mut self, phase: Phase) {
         while self.running.get(&phase).is_some_and(|names| !names.is_empty()) {
-            let Some(ended) = self.next().await else { return };
-            if let Some(cause) = ended.failure {
-                tracing::error!(unit = ended.name, "{cause}");
+            if self.next().await.is_none() {
+                return;
             }
         }
-    }
-}
-
-fn tell(state: &[NotifyState<'_>]) {
-    // Without systemd there is nobody to tell, which is no error; a socket that is gone is systemd's.
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!("systemd could not be told: {error}");
     }
 }

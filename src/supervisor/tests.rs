@@ -123,6 +123,35 @@ async fn when_a_critical_part_fails_the_others_stop_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_critical_part_that_fails_while_it_is_stopped_is_no_orderly_end() {
+    let (mut supervisor, _, _) = house();
+    let store = Unit::new("store", Phase::Store, |stop: CancellationToken| async move {
+        stop.cancelled().await;
+        Err("the last commit failed")
+    });
+    supervisor.add(store.critical());
+    let ended = supervisor.run(orders(&[1]), std::future::ready(())).await;
+    assert!(
+        matches!(ended, Err(SupervisorError::Failed { name: "store", cause }) if cause == "the last commit failed")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_critical_part_that_panics_or_just_ends_is_a_failure() {
+    for (panics, says) in [(true, "it panicked: no more"), (false, "it ended without being told to")] {
+        let (mut supervisor, _, telemetry) = house();
+        let store = Unit::new("store", Phase::Store, move |_stop| async move {
+            assert!(!panics, "no more");
+            Ok::<_, Infallible>(())
+        });
+        supervisor.add(store.critical());
+        let ended = supervisor.run(orders(&[]), std::future::ready(())).await;
+        assert!(matches!(ended, Err(SupervisorError::Failed { name: "store", cause }) if cause == says));
+        assert_eq!(telemetry.get(Count::UnitRestarts), 0, "a critical part is started once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_part_that_does_not_stop_is_left_behind_and_a_second_order_ends_at_once() {
     for (seconds, cut) in [(&[1_u64] as &'static [u64], false), (&[1, 2], true)] {
         let (mut supervisor, _, _) = house();

@@ -99,4 +99,31 @@ mod tests {
         assert!(watchdog.look().is_empty());
         assert_eq!(watchdog.look(), ["engine"]);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn systemd_is_fed_while_all_get_on_and_not_while_one_stands_still() {
+        let (engine, store, meals) = (Arc::default(), Arc::default(), AtomicU64::new(0));
+        let pulses = vec![Pulse::new("engine", Arc::clone(&engine)), Pulse::new("store", Arc::clone(&store))];
+        let feed = Watchdog::new(pulses).feed(Duration::from_secs(15), || {
+            meals.fetch_add(1, Ordering::Relaxed);
+        });
+        // The engine beats for a minute and hangs for another; the store gets on all the time.
+        let life = async {
+            for second in 0..120 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                store.fetch_add(1, Ordering::Relaxed);
+                if second < 60 {
+                    engine.fetch_add(1, Ordering::Relaxed);
+                }
+                if second == 62 {
+                    assert_eq!(meals.load(Ordering::Relaxed), 4, "each 15 s of a minute");
+                }
+            }
+        };
+        tokio::select! {
+            () = feed => unreachable!("it feeds for ever"),
+            () = life => {}
+        }
+        assert!(meals.load(Ordering::Relaxed) <= 5, "nothing is fed once the beats of the first minute are seen");
+    }
 }

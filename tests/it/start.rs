@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::support::{Broker, DEADLINE, SITE, Showroom, get};
+use crate::support::{Broker, DEADLINE, SITE, Showroom, data_dir, get};
 
 fn run(showroom: &Showroom) -> Output {
     let config = showroom.config();
@@ -100,6 +100,7 @@ fn systemd_is_told_and_an_interrupt_stops_in_order() {
         vec![("NOTIFY_SOCKET", path.to_str().expect("text").to_owned()), ("WATCHDOG_USEC", "1000000".to_owned())];
     showroom.start();
     hear("READY=1");
+    hear("STATUS=all parts run");
     hear("WATCHDOG=1");
     hear("WATCHDOG=1");
     let pid = showroom.pid().to_string();
@@ -142,4 +143,26 @@ fn a_revoked_token_is_refused_from_then_on() {
         64,
         &["staff"],
     );
+}
+
+#[test]
+fn a_reader_who_has_gone_is_no_failure() {
+    let showroom = Showroom::new("hel-01", SITE, 1);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut check = Command::new(env!("CARGO_BIN_EXE_showfloor"));
+    check.arg("check").arg("--config").arg(showroom.config()).stdout(writer);
+    let out = check.output().expect("showfloor runs");
+    assert_eq!((out.status.code(), String::from_utf8_lossy(&out.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+fn the_site_files_of_all_recordings_are_accepted() {
+    let Some(data) = data_dir() else { return };
+    let sets = fs::read_dir(data.join("positioning")).expect("the sets").map(|set| set.expect("a set").path());
+    let files: Vec<_> = sets.map(|set| set.join("site.toml")).filter(|file| file.exists()).collect();
+    assert!(!files.is_empty());
+    for file in files {
+        showfloor::config::load_site(&file).expect("is accepted");
+    }
 }
