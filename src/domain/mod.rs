@@ -1,5 +1,6 @@
 //! The words everything else is written in. Pure: no I/O, no clock, no randomness, nothing of ours imported.
 
+mod age;
 mod backoff;
 mod event;
 mod event_data;
@@ -12,6 +13,7 @@ mod registry;
 mod site;
 mod time;
 
+pub use age::{age, dated};
 pub use backoff::Backoff;
 pub use event::{ClockMark, Event, EventBody, EventError, Gap, GapReason, Lane, LaneItem, NewEvent, Origin, Subjects};
 pub use event_data::*;

@@ -145,6 +145,12 @@ pub struct Stamp {
 pub trait Clock: Send + Sync {
     /// What time it is.
     fn now(&self) -> Stamp;
+
+    /// The same for whoever decides that something is over (an expiry, a retention, an `until`): `synced` only when the
+    /// wall clock did not come by a leap that still has to prove itself. Differs from [`now`](Self::now) in nothing else.
+    fn proven(&self) -> Stamp {
+        self.now()
+    }
 }
 
 #[cfg(test)]
