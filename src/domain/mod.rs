@@ -2,6 +2,7 @@
 
 mod age;
 mod backoff;
+mod clock_floor;
 mod event;
 mod event_data;
 mod fact;
@@ -15,6 +16,7 @@ mod time;
 
 pub use age::{age, dated};
 pub use backoff::Backoff;
+pub use clock_floor::{Belief, ClockFloor};
 pub use event::{ClockMark, Event, EventBody, EventError, Gap, GapReason, Lane, LaneItem, NewEvent, Origin, Subjects};
 pub use event_data::*;
 pub use fact::{ExitReason, Fact, FloorSnapshot, Heat, OpenVisit, Presence, Trace, VisitSnapshot};

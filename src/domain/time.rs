@@ -151,6 +151,11 @@ pub trait Clock: Send + Sync {
     fn proven(&self) -> Stamp {
         self.now()
     }
+
+    /// What is before this is not believed; kept over restarts. `None` for a clock without a floor.
+    fn floor(&self) -> Option<Timestamp> {
+        None
+    }
 }
 
 #[cfg(test)]
