@@ -24,7 +24,7 @@ use crate::{
     sources::{self, AnchorBook, Anchors, DEFAULT_TOPICS, Stamping, WallClock},
     store::{self, GroupCommit, ReadError, Store, StoreError, StoreHandle, Writer},
     supervisor::{Phase, Pulse, Supervisor, SupervisorError, Unit, signals},
-    telemetry::{SystemClock, Telemetry},
+    telemetry::{FlooredClock, SystemClock, Telemetry, built},
     uplink::{self, Uplink},
 };
 
@@ -88,17 +88,20 @@ impl App {
         let wanted = config.http.listen;
         let listener = TcpListener::bind(wanted).map_err(|source| AppError::Listen { address: wanted, source })?;
         let address = listener.local_addr().unwrap_or(wanted);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let clock = Arc::new(FlooredClock::new(SystemClock::new(), built()));
         let telemetry = Telemetry::default();
         let (store, mut writer) = Store::open(store::Options {
             dir: config.dir.clone(),
             consumers: config.uplink.as_ref().map(|uplink| uplink.consumers.clone()).unwrap_or_default(),
             site_tags: config.site.tags.clone(),
             site: config.site.id.clone(),
-            clock: Arc::clone(&clock),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
             telemetry: telemetry.clone(),
             group: GroupCommit::default(),
         })?;
+        if let Some(kept) = store.clock_floor() {
+            clock.restore(kept);
+        }
         let book = AccessBook::open(&config.dir)?;
         let broker = config.broker.as_ref().map(embedded).transpose()?;
         writer.run_thread()?;

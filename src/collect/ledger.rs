@@ -9,13 +9,15 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{
+    clock_rows,
     error::CollectError,
     flow::Cursor,
     verify::{Batch, EventRow, Header, Item},
 };
 use crate::domain::{Epoch, Gap, Lane, SiteId};
 
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+const MIGRATIONS: [&str; VERSION as usize] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
 
 /// What came of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,6 +103,7 @@ impl Ledger {
                 }
                 Item::Event(event) if put_event(&transaction, &batch.header, event)? => {
                     stored.new += 1;
+                    clock_rows::date(&transaction, &batch.header.site, event)?;
                     if event.kind == "customer.erased" {
                         erase(&transaction, &batch.header, event)?;
                         stored.erased += 1;
@@ -129,12 +132,12 @@ fn prepare(connection: &mut Connection) -> Outcome<i64> {
         return Ok(version);
     }
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;")?;
-    if version == 0 {
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(include_str!("schema.sql"))?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
-        transaction.commit()?;
+    let transaction = connection.transaction()?;
+    for migration in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
+        transaction.execute_batch(migration)?;
     }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
     Ok(VERSION)
 }
 
@@ -146,7 +149,7 @@ fn number(value: u64) -> i64 {
 /// Whether it is new.
 fn put_event(transaction: &Transaction<'_>, header: &Header, event: &EventRow) -> Outcome<bool> {
     let Header { site, lane, epoch, .. } = header;
-    let EventRow { seq, pos, id, kind, at, subjects: [visit, customer, vehicle, staff], personal, body } = event;
+    let EventRow { seq, pos, id, kind, at, subjects: [visit, customer, vehicle, staff], personal, body, .. } = event;
     // A batch of another lane may have been read before the erasure and stored after it.
     let sql =
         "INSERT INTO event (site, lane, epoch, seq, pos, id, kind, at, visit, customer, vehicle, staff, body, personal)
@@ -162,7 +165,7 @@ fn put_event(transaction: &Transaction<'_>, header: &Header, event: &EventRow) -
         number(*pos),
         id.to_string(),
         kind,
-        at,
+        at.to_string(),
         visit,
         customer,
         vehicle,

@@ -102,9 +102,72 @@ fn an_erased_customer_leaves_nothing_personal_not_even_in_the_files() {
 #[test]
 fn a_newer_database_is_not_touched() {
     let folder = tempfile::tempdir().expect("folder");
-    ledger(&folder).connection.pragma_update(None, "user_version", 2).expect("sets");
+    ledger(&folder).connection.pragma_update(None, "user_version", VERSION + 1).expect("sets");
     let refused = Ledger::open(&folder.path().join("cloud.db")).err().expect("refused");
-    assert_eq!((refused.exit_code(), matches!(refused, CollectError::Newer { version: 2, .. })), (74, true));
+    assert_eq!((refused.exit_code(), matches!(refused, CollectError::Newer { version: 3, .. })), (74, true));
     let nowhere = Ledger::open(&folder.path().join("no/such/folder.db")).err().expect("refused");
     assert_eq!(nowhere.exit_code(), 74);
+}
+
+/// An event of boot 1 that says 1970, `mono_s` seconds after it began.
+fn undated(lane: &str, seq: u64, mono_s: i64) -> serde_json::Value {
+    let mut event = event(lane, seq, 1_000 * u128::from(lane.len() as u64) + u128::from(seq), "x");
+    event["clock"] = json!({"boot": ONE, "mono_ns": mono_s * 1_000_000_000, "quality": "unsynced"});
+    event["at"] = json!(crate::domain::Timestamp::from_micros(mono_s * 1_000_000).to_string());
+    event
+}
+
+/// The same box says at `mono_s` that its boot began at `offset_s`.
+fn learnt(lane: &str, seq: u64, mono_s: i64, offset_s: i64) -> serde_json::Value {
+    let mut event = undated(lane, seq, mono_s);
+    event["kind"] = json!("clock.synced");
+    event["clock"]["quality"] = json!("synced");
+    event["data"] = json!({"boot": ONE, "offset_ns": offset_s * 1_000_000_000, "step_ns": 0});
+    event
+}
+
+const DATES: &str =
+    "SELECT coalesce(dated_us / 1000000, 'unknown') || '' FROM event WHERE kind = 'x' ORDER BY lane, seq";
+
+#[test]
+fn what_was_written_in_1970_is_dated_by_the_newest_word_in_whatever_order_the_lanes_come() {
+    let presence = [undated("presence", 1, 10), learnt("presence", 2, 60, 5_000), undated("presence", 3, 70)];
+    let sales = [undated("sales", 1, 20), learnt("sales", 2, 60, 5_000), learnt("sales", 3, 90, 4_400)];
+    for sales_first in [true, false] {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut ledger = ledger(&folder);
+        let mut store = |lane: &str, after: u64, lines: &[serde_json::Value]| {
+            ledger.store(&batch(lane, ONE, after, lines)).expect("stores");
+            texts(&ledger, DATES)
+        };
+        assert_eq!(store("presence", 0, &presence[..1]), ["unknown"]);
+        if sales_first {
+            assert_eq!(store("sales", 0, &sales), ["4410", "4420"], "the newest word counts for every lane");
+            assert_eq!(store("presence", 1, &presence[1..]), ["4410", "4470", "4420"], "an older one comes late");
+        } else {
+            assert_eq!(store("presence", 1, &presence[1..]), ["5010", "5070"]);
+            assert_eq!(store("sales", 0, &sales), ["4410", "4470", "4420"], "a newer one corrects what was dated");
+        }
+    }
+}
+
+#[test]
+fn events_of_before_are_dated_when_the_database_learns_to() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("cloud.db");
+    {
+        let old = Connection::open(&path).expect("opens");
+        old.execute_batch(MIGRATIONS[0]).expect("makes the tables");
+        old.pragma_update(None, "user_version", 1).expect("sets");
+        let lines = [undated("sales", 1, 20), learnt("sales", 2, 60, 5_000), learnt("sales", 3, 90, 4_400)];
+        for line in &lines {
+            let text = |name: &str| line[name].as_str().expect("a text").to_owned();
+            let sql = "INSERT INTO event (site, lane, epoch, seq, pos, id, kind, at, body)
+                       VALUES ('hel-01', 'sales', ?1, ?2, 1, ?3, ?4, ?5, ?6)";
+            let values =
+                params![ONE.to_string(), line["seq"].as_i64(), text("id"), text("kind"), text("at"), line.to_string()];
+            old.execute(sql, values).expect("inserts");
+        }
+    }
+    assert_eq!(texts(&ledger(&folder), DATES), ["4420"]);
 }

@@ -3,6 +3,8 @@
 //! Invariants: a batch is believed after it was checked and acknowledged after it was committed; each event is stored
 //! once, whatever is lost, repeated or begun anew. It uses the contract only, nothing of the box's inside.
 
+mod clock_rows;
+mod dating;
 mod error;
 mod flow;
 mod ledger;

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::domain::{Epoch, Gap, Lane, SiteId};
+use super::dating::Word;
+use crate::domain::{ClockMark, ClockSynced, Epoch, Gap, Lane, SiteId, Timestamp};
 
 /// The largest body that is unpacked: far above what a box sends.
 const MAX_BODY: u64 = 64 * 1024 * 1024;
@@ -92,8 +93,12 @@ pub(super) struct EventRow {
     pub(super) id: Uuid,
     /// What happened.
     pub(super) kind: String,
-    /// When.
-    pub(super) at: String,
+    /// When, by the wall clock of then.
+    pub(super) at: Timestamp,
+    /// What the box's clocks said.
+    pub(super) clock: ClockMark,
+    /// What it says of them, as a `clock.synced`.
+    pub(super) word: Option<Word>,
     /// Its subjects as they stand on the wire: visit, customer, vehicle, staff.
     pub(super) subjects: [Option<String>; 4],
     /// What is personal about it, as JSON.
@@ -224,11 +229,19 @@ fn read_line(text: &[u8], lane: Lane) -> Result<(u64, u64, Item), Broken> {
     let (seq, pos) = (number("seq")?, number("pos")?);
     let id = field("id").and_then(|id| Uuid::parse_str(&id).ok()).ok_or_else(|| wrong("id"))?;
     let kind = field("kind").ok_or_else(|| wrong("kind"))?;
-    let at = field("at").ok_or_else(|| wrong("at"))?;
+    let at = field("at").and_then(|at| Timestamp::parse(&at).ok()).ok_or_else(|| wrong("at"))?;
+    let clock = ClockMark::deserialize(fields.get("clock").unwrap_or(&Value::Null)).map_err(|_| wrong("clock"))?;
+    let word = match fields.get("data") {
+        Some(data) if kind == "clock.synced" => {
+            Word::new(&clock, &ClockSynced::deserialize(data).map_err(|_| wrong("data of clock.synced"))?)
+        }
+        _ => None,
+    };
     let subjects = ["visit", "customer", "vehicle", "staff"].map(field);
     let personal = fields.remove("personal").filter(|personal| !personal.is_null()).map(|fields| fields.to_string());
     let body = Value::Object(fields).to_string();
-    Ok((seq, seq, Item::Event(Box::new(EventRow { seq, pos, id, kind, at, subjects, personal, body }))))
+    let event = EventRow { seq, pos, id, kind, at, clock, word, subjects, personal, body };
+    Ok((seq, seq, Item::Event(Box::new(event))))
 }
 
 #[cfg(test)]

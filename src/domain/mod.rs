@@ -1,6 +1,8 @@
 //! The words everything else is written in. Pure: no I/O, no clock, no randomness, nothing of ours imported.
 
+mod age;
 mod backoff;
+mod clock_floor;
 mod event;
 mod event_data;
 mod fact;
@@ -12,7 +14,9 @@ mod registry;
 mod site;
 mod time;
 
+pub use age::{age, dated};
 pub use backoff::Backoff;
+pub use clock_floor::{Belief, ClockFloor};
 pub use event::{ClockMark, Event, EventBody, EventError, Gap, GapReason, Lane, LaneItem, NewEvent, Origin, Subjects};
 pub use event_data::*;
 pub use fact::{ExitReason, Fact, FloorSnapshot, Heat, OpenVisit, Presence, Trace, VisitSnapshot};

@@ -145,6 +145,17 @@ pub struct Stamp {
 pub trait Clock: Send + Sync {
     /// What time it is.
     fn now(&self) -> Stamp;
+
+    /// The same for whoever decides that something is over (an expiry, a retention, an `until`): `synced` only when the
+    /// wall clock did not come by a leap that still has to prove itself. Differs from [`now`](Self::now) in nothing else.
+    fn proven(&self) -> Stamp {
+        self.now()
+    }
+
+    /// What is before this is not believed; kept over restarts. `None` for a clock without a floor.
+    fn floor(&self) -> Option<Timestamp> {
+        None
+    }
 }
 
 #[cfg(test)]

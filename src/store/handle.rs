@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Reader;
 use crate::{
-    domain::{ConsumerId, Epoch, Fact, Lane, Registry},
+    domain::{ConsumerId, Epoch, Fact, Lane, Registry, Timestamp},
     showroom::{Command, Dating, Refusal},
 };
 
@@ -139,6 +139,7 @@ pub struct StoreHandle {
     pub(super) epoch: Epoch,
     pub(super) visit_namespace: Uuid,
     pub(super) progress: Arc<AtomicU64>,
+    pub(super) clock_floor: Option<Timestamp>,
     pub(super) reader: Reader,
 }
 
@@ -207,6 +208,12 @@ impl StoreHandle {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// The floor of the wall clock as it was kept before this start; later ones are kept with the newest records.
+    #[must_use]
+    pub fn clock_floor(&self) -> Option<Timestamp> {
+        self.clock_floor
     }
 
     /// A secret of this database, under which ids of visits may be derived from tags without telling the tags.

@@ -7,6 +7,7 @@
 //! What is not here: retention and shedding of old events, salvage of damaged files.
 
 mod batch;
+mod clock_floor;
 mod error;
 mod handle;
 mod ids;

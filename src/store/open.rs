@@ -15,6 +15,7 @@ use uuid::{Builder, Uuid};
 use super::{
     GroupCommit, Reader, StoreError, StoreHandle, Writer,
     batch::Backlog,
+    clock_floor,
     error::{DbError, row},
     ledger::Ledger,
     pool::Pool,
@@ -69,8 +70,11 @@ impl Store {
             return Err(StoreError::OtherSite { found: identity.site, expected: options.site, path });
         }
         let registry = Arc::new(queries::registry(&conn, &options.site_tags).map_err(failed)?);
+        let floor = clock_floor::read(&conn).map_err(failed)?;
         let ledger = Ledger::open(conn, identity.epoch).map_err(failed)?;
-        Ok(assemble(options, lock, path, &identity, registry, ledger))
+        let (mut handle, writer) = assemble(options, lock, path, &identity, registry, ledger);
+        handle.clock_floor = floor;
+        Ok((handle, writer))
     }
 }
 
@@ -100,6 +104,7 @@ fn assemble(
         progress: Arc::clone(&progress),
         backlog: Backlog::default(),
         pruned_at: None,
+        floor_kept: None,
         scrub: false,
         lock,
     };
@@ -110,6 +115,7 @@ fn assemble(
         epoch: identity.epoch,
         visit_namespace: identity.visit_namespace,
         progress,
+        clock_floor: None,
         reader: Reader::new(pool),
     };
     (handle, Writer::new(desk))
@@ -170,12 +176,12 @@ fn identify(conn: &mut Connection, options: &Options) -> Result<Identity, DbErro
     Ok(identity)
 }
 
-fn meta<T: rusqlite::types::FromSql>(conn: &Connection, key: &str) -> Result<Option<T>, DbError> {
+pub(super) fn meta<T: rusqlite::types::FromSql>(conn: &Connection, key: &str) -> Result<Option<T>, DbError> {
     let mut statement = conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
     Ok(statement.query_row([key], |row| row.get(0)).optional()?)
 }
 
-fn keep_meta(conn: &Connection, key: &str, value: impl rusqlite::ToSql) -> Result<(), DbError> {
+pub(super) fn keep_meta(conn: &Connection, key: &str, value: impl rusqlite::ToSql) -> Result<(), DbError> {
     conn.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?.execute(params![key, value])?;
     Ok(())
 }

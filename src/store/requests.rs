@@ -10,7 +10,7 @@ use super::{
     rows::{count, int, quality_int},
 };
 use crate::{
-    domain::{ClockQuality, Stamp},
+    domain::Stamp,
     showroom::{Refusal, RefusalCode},
 };
 
@@ -55,18 +55,35 @@ pub(super) fn remember(conn: &Connection, key: &RequestKey, outcome: &Outcome, n
     Ok(())
 }
 
-/// Forgets what is older. Within one boot the monotonic clock says how old; what an earlier boot wrote is dated by the
-/// wall clock, while both are believed: a row of a boot without a good clock counts as of the first time it is met here.
+/// Forgets what is older than seven days of running time. No wall clock is asked, so that none can make a command be done
+/// twice: what an earlier boot wrote is as old as it was when that boot is last heard of, and ages on with this one. A box
+/// that is switched off at night keeps answers for longer than it has to.
 pub(super) fn prune(conn: &Connection, now: &Stamp) -> Result<(), DbError> {
     let boot = now.boot.0.as_bytes();
+    adopt(conn, boot, now.mono_ns)?;
     let kept_ns = i64::try_from(KEPT.as_nanos()).unwrap_or(i64::MAX);
-    let mono = now.mono_ns.saturating_sub(kept_ns);
-    conn.execute("DELETE FROM request WHERE boot = ?1 AND mono_ns < ?2", params![boot, mono])?;
-    if now.quality == ClockQuality::Synced {
-        let wall = now.wall.plus_micros(-(kept_ns / 1_000)).micros();
-        let dated = "UPDATE request SET at_us = ?2, quality = 1 WHERE boot <> ?1 AND quality = 0";
-        conn.execute(dated, params![boot, now.wall.micros()])?;
-        conn.execute("DELETE FROM request WHERE boot <> ?1 AND at_us < ?2", params![boot, wall])?;
+    let oldest = now.mono_ns.saturating_sub(kept_ns);
+    conn.prepare_cached("DELETE FROM request WHERE mono_ns < ?1")?.execute([oldest])?;
+    Ok(())
+}
+
+/// Has what earlier boots wrote age on with `boot`. The last that is heard of a boot is its newest request or, of the last
+/// one, its newest event.
+fn adopt(conn: &Connection, boot: &[u8; 16], now_ns: i64) -> Result<(), DbError> {
+    let sql = "SELECT boot, max(mono_ns) FROM request WHERE boot <> ?1 GROUP BY boot";
+    let mut statement = conn.prepare_cached(sql)?;
+    let earlier = statement.query_map([boot], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let earlier: Vec<([u8; 16], i64)> = earlier.collect::<Result<_, _>>()?;
+    if earlier.is_empty() {
+        return Ok(());
+    }
+    let sql = "SELECT boot, mono_ns FROM log WHERE boot <> ?1 ORDER BY pos DESC LIMIT 1";
+    let newest: Option<([u8; 16], i64)> =
+        conn.prepare_cached(sql)?.query_row([boot], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    for (old, asked_ns) in earlier {
+        let last_ns = newest.filter(|(of, _)| *of == old).map_or(asked_ns, |(_, event_ns)| asked_ns.max(event_ns));
+        let sql = "UPDATE request SET boot = ?1, mono_ns = mono_ns - ?3 + ?2 WHERE boot = ?4";
+        conn.prepare_cached(sql)?.execute(params![boot, now_ns, last_ns, old])?;
     }
     Ok(())
 }

@@ -21,11 +21,15 @@ use crate::{
 pub(super) const START_US: i64 = 1_700_000_000_000_000;
 
 /// Says what it was told; a microsecond later each time.
-pub(super) struct HandClock(Mutex<Stamp>);
+pub(super) struct HandClock(Mutex<Stamp>, Mutex<Option<Timestamp>>);
 
 impl HandClock {
     pub(super) fn set(&self, change: impl FnOnce(&mut Stamp)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn set_floor(&self, floor: Timestamp) {
+        *self.1.lock().unwrap_or_else(PoisonError::into_inner) = Some(floor);
     }
 }
 
@@ -35,6 +39,10 @@ impl Clock for HandClock {
         now.wall = now.wall.plus_micros(1);
         now.mono_ns += 1_000;
         *now
+    }
+
+    fn floor(&self) -> Option<Timestamp> {
+        *self.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -55,7 +63,7 @@ impl Place {
         let group = GroupCommit { max_wait: Duration::from_mins(1), ..GroupCommit::default() };
         Self {
             dir: tempfile::tempdir().expect("makes a directory"),
-            clock: Arc::new(HandClock(Mutex::new(now))),
+            clock: Arc::new(HandClock(Mutex::new(now), Mutex::new(None))),
             telemetry: Telemetry::default(),
             site_tags: Registry::default(),
             group,

@@ -22,13 +22,14 @@ use tokio::sync::{
 use super::{
     Heads, Job, Receipt, StoreError,
     batch::{Answer, Backlog, Batch, GroupCommit},
+    clock_floor,
     error::DbError,
     ledger::{DatedFact, Ledger},
     pool::Pool,
     queries, requests, schema,
 };
 use crate::{
-    domain::{Clock, Registry, Stamp},
+    domain::{Clock, Registry, Stamp, Timestamp},
     telemetry::{Count, Gauge, Telemetry},
 };
 
@@ -115,6 +116,8 @@ pub(super) struct Desk {
     pub(super) backlog: Backlog,
     /// When requests were last pruned: boot time, nanoseconds.
     pub(super) pruned_at: Option<i64>,
+    /// The floor of the clock as it stands in the file; `None` when it is not known to.
+    pub(super) floor_kept: Option<Timestamp>,
     /// Somebody was erased, and the write-ahead log may still hold them.
     pub(super) scrub: bool,
     /// Held as long as the file is ours.
@@ -267,12 +270,18 @@ impl Desk {
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), DbError> {
-        let now = self.clock.now();
+        let now = self.clock.proven();
+        let floor = self.clock.floor().filter(|_| batch.effects.events > 0);
+        let floor_moved =
+            floor.map(|floor| clock_floor::keep(&self.ledger.conn, self.floor_kept, floor)).transpose()?;
         if batch.effects.events > 0 && self.pruned_at.is_none_or(|at| now.mono_ns - at >= PRUNE_EVERY_NS) {
             self.prune(&now)?;
         }
         self.ledger.keep_heads()?;
         self.ledger.conn.prepare_cached("COMMIT")?.execute([])?;
+        if floor_moved == Some(true) {
+            self.floor_kept = floor;
+        }
         Ok(())
     }
 

@@ -5,6 +5,6 @@ mod kernel_clock;
 mod log;
 mod metrics;
 
-pub use clock::SystemClock;
+pub use clock::{FlooredClock, SystemClock, built};
 pub use log::{LogError, start_log};
 pub use metrics::{Count, Gauge, Telemetry};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    domain::{BootId, ClockQuality, Epoch, Lane},
+    domain::{BootId, ClockQuality, Epoch, Lane, Stamp, Timestamp},
     showroom::{Command, Dating, KioskCommand, RefusalCode},
     store::{
         AckError, LaneQuery, Receipt, SubmitError,
@@ -69,25 +69,93 @@ async fn requests_are_forgotten_after_seven_days_of_the_clock_that_can_be_believ
     store.close().await;
 }
 
+/// Goes on in another boot, some seconds after it began.
+fn reboot(place: &Place, boot: u128, wall_us: i64, quality: ClockQuality) {
+    let boot = BootId(uuid::Uuid::from_u128(boot));
+    place
+        .clock
+        .set(|now| *now = Stamp { wall: Timestamp::from_micros(wall_us), mono_ns: 5_000_000_000, boot, quality });
+}
+
 #[tokio::test]
-async fn requests_of_a_boot_without_a_clock_outlive_the_clock_being_learnt() {
+async fn requests_age_by_running_time_over_boots_whatever_the_wall_clock_says() {
+    let (day_us, day_ns) = (86_400_000_000, 86_400_000_000_000);
     let place = Place::new();
-    place.clock.set(|now| {
-        now.wall = crate::domain::Timestamp::from_micros(5_000_000);
-        now.quality = ClockQuality::Unsynced;
-    });
+    reboot(&place, 1, 5_000_000, ClockQuality::Unsynced);
     let store = place.run();
     store.keyed("a", kiosk(KioskCommand::StartSession)).await.expect("is done");
+    place.clock.set(|now| now.mono_ns += 3 * day_ns);
+    store.done(stock("V0")).await;
     store.close().await;
-    place.clock.set(|now| {
-        now.wall = crate::domain::Timestamp::from_micros(START_US);
-        now.quality = ClockQuality::Synced;
-        now.boot = BootId(uuid::Uuid::from_u128(8));
-        now.mono_ns = 0;
-    });
+    // Three days old. Two more boots, of three days and two, in which the clock is now and in 50 years.
+    for (boot, wall_us, mono_ns, known) in
+        [(2, START_US, 3 * day_ns, true), (3, START_US + 20_000 * day_us, 2 * day_ns, false)]
+    {
+        reboot(&place, boot, wall_us, ClockQuality::Synced);
+        let store = place.run();
+        store.done(stock(&format!("V{boot}"))).await;
+        assert!(store.keyed("a", kiosk(KioskCommand::StartSession)).await.expect("is done").repeated, "boot {boot}");
+        place.clock.set(|now| now.mono_ns += mono_ns);
+        store.done(stock(&format!("W{boot}"))).await;
+        let again = store.keyed("a", kiosk(KioskCommand::StartSession)).await.expect("is done");
+        assert_eq!(again.repeated, known, "boot {boot}");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_floor_of_the_clock_is_kept_with_the_newest_record() {
+    let place = Place::new();
+    let hour_us = 3_600_000_000;
+    for (boot, floor_us, events, kept_us) in [
+        (1, START_US, 0, None),
+        (2, START_US, 1, Some(START_US)),
+        (3, START_US + hour_us / 2, 1, Some(START_US + hour_us / 2)),
+        (4, START_US - 20 * hour_us, 1, Some(START_US - 20 * hour_us)),
+    ] {
+        place.clock.set_floor(Timestamp::from_micros(floor_us));
+        let store = place.run();
+        for n in 0..events {
+            store.done(stock(&format!("V{boot}-{n}"))).await;
+        }
+        store.close().await;
+        let (handle, _writer) = place.open().expect("opens");
+        assert_eq!(handle.clock_floor().map(Timestamp::micros), kept_us, "run {boot}");
+    }
     let store = place.run();
-    store.done(stock("V1")).await;
-    assert!(store.keyed("a", kiosk(KioskCommand::StartSession)).await.expect("is done").repeated);
+    for (minutes, kept) in [(0, 0), (59, 0), (61, 61)] {
+        place.clock.set_floor(Timestamp::from_micros(START_US + minutes * hour_us / 60));
+        store.done(stock(&format!("V5-{minutes}"))).await;
+        let sql = "SELECT value FROM meta WHERE key = 'clock_floor'";
+        let found: i64 = place.conn().query_row(sql, [], |row| row.get(0)).expect("reads");
+        assert_eq!(found, START_US + kept * hour_us / 60, "not with each event");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_leaps_and_comes_back_leaves_the_order_and_the_ids_rising() {
+    let place = Place::new();
+    reboot(&place, 1, 5_000_000, ClockQuality::Unsynced);
+    let store = place.run();
+    let day_us = 86_400_000_000;
+    for (n, wall_us) in
+        [5_000_000, START_US, START_US + 18_000 * day_us, START_US + 1, 7_000_000].into_iter().enumerate()
+    {
+        place.clock.set(|now| now.wall = Timestamp::from_micros(wall_us));
+        store.done(stock(&format!("V{n}"))).await;
+    }
+    let entries = store.handle.reader().entries_after(0, 9).await.expect("reads");
+    let events: Vec<_> = entries.into_iter().map(|entry| entry.event).collect();
+    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    assert!(events.windows(2).all(|pair| pair[0].id.0 < pair[1].id.0 && pair[0].clock.mono_ns < pair[1].clock.mono_ns));
+    assert!(events.iter().all(|event| event.id.0.get_version_num() == 7));
+    assert!(events[3].at < events[2].at, "what the clock said is told as it was");
+    store.close().await;
+    let store = place.run();
+    store.done(stock("V9")).await;
+    let entries = store.handle.reader().entries_after(5, 9).await.expect("reads");
+    assert!(entries[0].event.id.0 > events[4].id.0, "nor does a restart begin below");
     store.close().await;
 }
 
