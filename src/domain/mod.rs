@@ -1,6 +1,7 @@
 //! The words everything else is written in. Pure: no I/O, no clock, no randomness, nothing of ours imported.
 
 mod backoff;
+mod broker_address;
 mod event;
 mod event_data;
 mod fact;
@@ -13,6 +14,7 @@ mod site;
 mod time;
 
 pub use backoff::Backoff;
+pub use broker_address::{BrokerAddress, BrokerAddressError};
 pub use event::{ClockMark, Event, EventBody, EventError, Gap, GapReason, Lane, LaneItem, NewEvent, Origin, Subjects};
 pub use event_data::*;
 pub use fact::{ExitReason, Fact, FloorSnapshot, Heat, OpenVisit, Presence, Trace, VisitSnapshot};
