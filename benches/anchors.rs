@@ -129,6 +129,7 @@ async fn anchors(port: u16, n: usize, start: std::sync::mpsc::SyncSender<()>) ->
         port,
         user: None,
         password: None,
+        tls: None,
         client_id: "box".to_owned(),
         topics: DEFAULT_TOPICS.map(str::to_owned).to_vec(),
         stamping: Stamping::Arrival,

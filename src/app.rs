@@ -1,6 +1,8 @@
 //! The composition root: the only file that knows all parts. It opens what can refuse before anything runs, gives each
 //! part what it needs, and hands them to the supervisor.
 
+mod certificates;
+
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -13,6 +15,7 @@ use std::{
 
 use tokio::sync::{Mutex, mpsc, watch};
 
+use self::certificates::Certificates;
 use crate::{
     access::{AccessBook, AccessError, Gate},
     broker::{self, BrokerError, EmbeddedBroker},
@@ -24,7 +27,8 @@ use crate::{
     sources::{self, AnchorBook, Anchors, DEFAULT_TOPICS, Stamping, WallClock},
     store::{self, GroupCommit, ReadError, Store, StoreError, StoreHandle, Writer},
     supervisor::{Phase, Pulse, Supervisor, SupervisorError, Unit, signals},
-    telemetry::{FlooredClock, SystemClock, Telemetry, built},
+    telemetry::{Ailments, FlooredClock, SystemClock, Telemetry, built},
+    tls::ClientTls,
     uplink::{self, Uplink},
 };
 
@@ -139,9 +143,9 @@ impl App {
     /// When a part that everything rests on failed, or the stop was cut short by a second signal.
     pub async fn run(self, guests: Vec<Unit>) -> Result<(), AppError> {
         let orders = signals().map_err(AppError::Signals)?;
-        let (degraded, ailing) = watch::channel(Vec::new());
-        let mut supervisor = Supervisor::new(degraded, self.telemetry.clone());
-        let plan = self.plan(&mut supervisor, ailing);
+        let ailments = Ailments::default();
+        let mut supervisor = Supervisor::new(ailments.clone(), self.telemetry.clone());
+        let plan = self.plan(&mut supervisor, &ailments);
         for guest in guests {
             supervisor.add(guest);
         }
@@ -157,7 +161,9 @@ impl App {
         Ok(())
     }
 
-    fn plan(self, supervisor: &mut Supervisor, degraded: watch::Receiver<Vec<String>>) -> Plan {
+    fn plan(self, supervisor: &mut Supervisor, ailments: &Ailments) -> Plan {
+        let certificates = Certificates::new(&self.config, &self.clock, ailments, &self.telemetry);
+        let degraded = ailments.subscribe();
         let steady = SteadyClock { start: self.clock.now() };
         let book = Arc::new(AnchorBook::new(self.site.anchors.iter().map(|anchor| anchor.id.clone())));
         let (readings, queue) = mpsc::channel(READINGS);
@@ -167,7 +173,7 @@ impl App {
         let beats = Arc::clone(&engine.beats);
         let gate = Gate::new(self.book.clone());
         let hub = self.hub(&gate, &snapshot, &book);
-        let pages = self.pages(hub.clone(), gate, snapshot, &book, degraded.clone(), is_ready);
+        let pages = self.pages(hub.clone(), gate, snapshot, &book, &certificates, degraded.clone(), is_ready);
         let server = Arc::new(Http::new(self.listener, self.address, pages));
         supervisor.add(store_unit(self.writer, self.store.clone()));
         supervisor.add(Unit::new("http", Phase::Lan, move |stop| Arc::clone(&server).run(stop)));
@@ -176,9 +182,11 @@ impl App {
         supervisor.watch(Pulse::new("presence", Arc::clone(&beats)));
         let nudged = self.store.clone();
         supervisor.watch(Pulse::nudged("store", self.store.progress(), move || nudged.nudge()));
-        let anchors = anchors_unit(&self.config, &self.clock, steady, book, readings, &self.telemetry);
-        let uplink = uplink_unit(&self.config, &self.store, &self.clock, &self.telemetry, degraded);
-        for unit in anchors.into_iter().chain(uplink) {
+        let tls = certificates.anchors.clone();
+        let anchors = anchors_unit(&self.config, tls, &self.clock, steady, book, readings, &self.telemetry);
+        let tls = certificates.uplink.clone();
+        let uplink = uplink_unit(&self.config, tls, &self.store, &self.clock, &self.telemetry, degraded);
+        for unit in anchors.into_iter().chain(uplink).chain(certificates.unit()) {
             supervisor.add(unit);
         }
         let (clock, store, telemetry) = (self.clock, self.store, self.telemetry);
@@ -227,10 +235,11 @@ impl App {
         gate: Gate,
         snapshot: watch::Receiver<Arc<FloorSnapshot>>,
         book: &Arc<AnchorBook>,
+        certificates: &Certificates,
         degraded: watch::Receiver<Vec<String>>,
         ready: watch::Receiver<bool>,
     ) -> http::Parts {
-        let book = Arc::clone(book);
+        let (book, certificates) = (Arc::clone(book), certificates.clone());
         http::Parts {
             site: Arc::clone(&self.site),
             store: self.store.clone(),
@@ -239,6 +248,7 @@ impl App {
             gate,
             hub,
             anchors: Box::new(move || book.snapshot().into_iter().map(anchor_line).collect()),
+            certificates: Box::new(move || certificates.lines()),
             degraded,
             ready,
             clock: Arc::clone(&self.clock),
@@ -341,6 +351,7 @@ fn store_unit(writer: Writer, store: StoreHandle) -> Unit {
 
 fn anchors_unit(
     config: &Config,
+    tls: Option<ClientTls>,
     clock: &Arc<dyn Clock>,
     steady: SteadyClock,
     book: Arc<AnchorBook>,
@@ -353,6 +364,7 @@ fn anchors_unit(
         port: broker.port,
         user: broker.user.clone(),
         password: broker.password.as_ref().map(|secret| secret.expose().to_owned()),
+        tls,
         client_id: format!("showfloor-{}-anchors", config.site.id),
         topics: DEFAULT_TOPICS.map(str::to_owned).to_vec(),
         stamping: match config.clock {
@@ -370,6 +382,7 @@ fn anchors_unit(
 
 fn uplink_unit(
     config: &Config,
+    tls: Option<ClientTls>,
     store: &StoreHandle,
     clock: &Arc<dyn Clock>,
     telemetry: &Telemetry,
@@ -381,6 +394,7 @@ fn uplink_unit(
         port: broker.port,
         user: broker.user.clone(),
         password: broker.password.as_ref().map(|secret| secret.expose().to_owned()),
+        tls,
         site: config.site.id.clone(),
         consumers: consumers.clone(),
         client_id: format!("showfloor-{}-uplink", config.site.id),

@@ -24,5 +24,6 @@ pub mod sources;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;
+pub mod tls;
 pub mod uplink;
 pub mod wire;

@@ -39,6 +39,8 @@ const PURE: &[(&str, &[&str])] = &[
     ("src/uplink/sync.rs", &["uplink", "domain", "store"]),
     ("src/uplink/topics.rs", &["uplink", "domain"]),
     ("src/uplink/status.rs", &["uplink", "domain"]),
+    ("src/tls/explain.rs", &["tls", "domain"]),
+    ("src/tls/validity.rs", &["tls", "domain"]),
     ("src/config/daemon.rs", &["config", "domain"]),
     ("src/config/site.rs", &["config", "domain"]),
     ("src/config/document.rs", &["config", "domain"]),
@@ -66,6 +68,8 @@ const IMPURE: &[&str] = &[
 const AT_HOME: &[(&str, &[&str])] = &[
     ("rusqlite", &["src/store/", "src/collect/"]),
     ("rumqttc", &["src/uplink/", "src/collect/", "src/sources/anchors", "src/sources/simulator.rs"]),
+    ("rustls", &["src/tls/"]),
+    ("x509_cert", &["src/tls/"]),
     ("rumqttd", &["src/broker/", "src/telemetry/log.rs"]),
     ("axum", &["src/http/"]),
     ("tokio_tungstenite", &["src/hub/", "src/http/handshake.rs"]),

@@ -5,7 +5,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::print;
-use crate::config::{self, Config};
+use crate::{
+    config::{self, Config},
+    domain::Clock as _,
+    telemetry::SystemClock,
+    tls,
+};
 
 /// Arguments of `showfloor check`.
 #[derive(Debug, clap::Args)]
@@ -20,7 +25,12 @@ pub struct Args {
 /// # Errors
 /// Every problem there is.
 pub fn run(args: &Args) -> Result<()> {
-    let config = config::load(&args.config)?;
+    let now = SystemClock::new().now();
+    let certificates = |tls: &config::Tls| {
+        let flaws = tls::inspect(&tls.into(), now);
+        flaws.into_iter().map(|flaw| (flaw.key, flaw.message)).collect()
+    };
+    let config = config::load_strictly(&args.config, &certificates)?;
     print::line(format_args!("{}: no problem found", args.config.display()))?;
     print::line(summary(&config))?;
     Ok(())
@@ -28,7 +38,10 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn summary(config: &Config) -> String {
     let site = &config.site;
-    let broker = |broker: &config::Broker| format!("{}:{}", broker.host, broker.port);
+    let broker = |broker: &config::Broker| {
+        let how = if broker.tls.is_some() { " (TLS)" } else { "" };
+        format!("{}:{}{how}", broker.host, broker.port)
+    };
     let anchors = config.anchors.as_ref().map_or("no broker".to_owned(), broker);
     let uplink = config.uplink.as_ref().map_or("none".to_owned(), |uplink| broker(&uplink.broker));
     format!(

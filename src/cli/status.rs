@@ -101,10 +101,23 @@ fn table(status: &Value) -> String {
         let line = format!("lane {lane}, {} to {}; {}", numbers["first"], numbers["last"], acked.join(", "));
         lines.push(("log", line.trim_end_matches("; ").to_owned()));
     }
+    for certificate in status["certificates"].as_array().into_iter().flatten() {
+        lines.push(("certificate", of_certificate(certificate)));
+    }
     let degraded: Vec<_> = status["degraded"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     lines.push(("degraded", if degraded.is_empty() { "nothing".to_owned() } else { degraded.join(", ") }));
     let lines: Vec<String> = lines.iter().map(|(key, value)| format!("{key:<12} {value}")).collect();
     lines.join("\n")
+}
+
+fn of_certificate(certificate: &Value) -> String {
+    let until = certificate["validUntil"].as_str().and_then(|until| until.get(..10));
+    let ours = until.map_or_else(
+        || "none of ours is known".to_owned(),
+        |until| format!("ours ends on {until}, {} days", certificate["daysLeft"]),
+    );
+    let problem = certificate["problem"].as_str().map(|problem| format!("; {problem}")).unwrap_or_default();
+    format!("{}: {ours}{problem}", certificate["connection"].as_str().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -119,6 +132,10 @@ mod tests {
             "site": "hel-01", "name": "Helsinki", "version": "0.1.0", "uptimeS": 5, "clock": "synced", "openVisits": 2,
             "clients": 1, "anchorsConnected": true, "uplinkConnected": false, "storage": {"bytes": 4096}, "epoch": "e",
             "lanes": {"sales": {"first": 1, "last": 9, "acked": {"cloud": 7}}, "trace": {"first": 0, "last": 0, "acked": {}}},
+            "certificates": [
+                {"connection": "uplink", "validUntil": "2027-01-01T00:00:00.000000Z", "daysLeft": 12, "problem": null},
+                {"connection": "anchors", "validUntil": null, "daysLeft": null, "problem": "ca.pem cannot be read"},
+            ],
             "degraded": ["uplink"],
         });
         insta::assert_snapshot!(table(&status), @r"
@@ -133,6 +150,8 @@ mod tests {
         database     4096 bytes, epoch e
         log          lane sales, 1 to 9; cloud has 7
         log          lane trace, 0 to 0
+        certificate  uplink: ours ends on 2027-01-01, 12 days
+        certificate  anchors: none of ours is known; ca.pem cannot be read
         degraded     uplink
         ");
     }

@@ -1,6 +1,7 @@
 //! Why collecting ended, in a sentence for whoever started it.
 
 use super::verify::Broken;
+use crate::tls::TlsError;
 
 /// Why the collector gave up.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,12 @@ pub enum CollectError {
         /// What went wrong last.
         cause: String,
     },
+    /// The files of TLS cannot be used.
+    #[error("no connection to the broker: {0}")]
+    Files(#[from] TlsError),
+    /// TLS keeps us from the broker.
+    #[error("no connection to the broker: {0}")]
+    Secured(String),
     /// The broker does not let us hear the answers.
     #[error("the broker forbids to subscribe to {topic}; give this user rights to it")]
     Forbidden {
@@ -75,12 +82,13 @@ pub enum CollectError {
 }
 
 impl CollectError {
-    /// What the process should end with: 69 a needed service, 70 a bug, 74 the database.
+    /// What the process should end with: 69 a needed service, 70 a bug, 74 the database, 78 a file of TLS.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Database { .. } | Self::Newer { .. } => 74,
             Self::Writer(_) => 70,
+            Self::Files(_) => 78,
             _ => 69,
         }
     }

@@ -14,6 +14,6 @@ mod task;
 mod verify;
 
 pub use error::CollectError;
-pub use options::{BrokerAddress, OptionError, Options, Target};
+pub use options::{OptionError, Options, Target};
 pub use task::Collector;
 pub use verify::Broken;

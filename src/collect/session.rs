@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS, SubscribeFilter,
-    SubscribeReasonCode,
+    SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use tokio::sync::mpsc;
 
 use super::{error::CollectError, options::Options};
-use crate::domain::SiteId;
+use crate::{
+    domain::SiteId,
+    tls::{self, ClientTls},
+};
 
 /// Largest packet: above any single event.
 const MAX_PACKET: usize = 64 * 1024 * 1024;
@@ -37,6 +40,8 @@ pub(super) enum Heard {
 pub(super) enum Ended {
     /// It broke, or was never there; another may be better.
     Lost(String),
+    /// TLS keeps us from the broker; another certificate may be better.
+    Refused(String),
     /// It cannot be better.
     Hopeless(CollectError),
 }
@@ -47,13 +52,16 @@ pub(super) fn topic(options: &Options, site: &SiteId, what: &str) -> String {
 }
 
 /// A client for one connection.
-pub(super) fn client(options: &Options) -> (AsyncClient, EventLoop) {
+pub(super) fn client(options: &Options, tls: Option<tls::Session>) -> (AsyncClient, EventLoop) {
     let id = format!("showfloor-collect-{}", uuid::Uuid::new_v4());
     let mut mqtt = MqttOptions::new(id, &options.broker.host, options.broker.port);
     mqtt.set_keep_alive(KEEP_ALIVE).set_clean_session(true).set_inflight(INFLIGHT);
     mqtt.set_max_packet_size(MAX_PACKET, MAX_PACKET);
     if let Some(user) = &options.user {
         mqtt.set_credentials(user, options.password.clone().unwrap_or_default());
+    }
+    if let Some(tls) = tls {
+        mqtt.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)));
     }
     let (client, mut eventloop) = AsyncClient::new(mqtt, QUEUE);
     let mut network = NetworkOptions::new();
@@ -78,7 +86,14 @@ pub(super) async fn listen(
                 let (broker, cause) = (options.broker.to_string(), format!("it refused the login ({code:?})"));
                 return Ended::Hopeless(CollectError::Broker { broker, cause });
             }
-            Err(error) => return Ended::Lost(error.to_string()),
+            Err(error) => {
+                let handshake = matches!(error, ConnectionError::Tls(_));
+                return match options.tls.as_ref().and_then(|tls| tls.explain(&error, handshake)) {
+                    Some(refusal) if refusal.lasting => Ended::Refused(refusal.sentence),
+                    Some(refusal) => Ended::Lost(refusal.sentence),
+                    None => Ended::Lost(error.to_string()),
+                };
+            }
         };
         match event {
             Event::Incoming(Packet::ConnAck(_)) => {
@@ -93,6 +108,7 @@ pub(super) async fn listen(
                 if let Some(topic) = topics.iter().find(|_| !codes.next().unwrap_or(false)) {
                     return Ended::Hopeless(CollectError::Forbidden { topic: topic.clone() });
                 }
+                options.tls.iter().for_each(ClientTls::stands);
                 // The queue is empty: nothing was asked yet.
                 let _ = heard.try_send(Heard::Ready);
             }

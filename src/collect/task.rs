@@ -67,7 +67,11 @@ impl Collector {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), CollectError> {
         let mut failed = 0;
         loop {
-            let (client, mut eventloop) = client(&self.options);
+            let tls = match &self.options.tls {
+                Some(tls) => Some(tls.open().await?),
+                None => None,
+            };
+            let (client, mut eventloop) = client(&self.options, tls);
             let (heard, mut inbox) = mpsc::channel(ROOM);
             let options = self.options.clone();
             let mut served = false;
@@ -83,7 +87,10 @@ impl Collector {
                 Ended::Lost(cause) if self.options.once && failed >= ATTEMPTS => {
                     return Err(CollectError::Broker { broker, cause });
                 }
-                Ended::Lost(cause) => tracing::warn!(broker, cause, "not connected; trying again"),
+                Ended::Refused(cause) if self.options.once => return Err(CollectError::Secured(cause)),
+                Ended::Lost(cause) | Ended::Refused(cause) => {
+                    tracing::warn!(broker, cause, "not connected; trying again")
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(RECONNECT) => {}

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -10,7 +10,7 @@ use super::{
     Problem, Secret,
     document::{Document, Section},
 };
-use crate::domain::{ConsumerId, Site};
+use crate::domain::{BrokerAddress, ConsumerId, Site};
 
 /// Everything a daemon is told at its start.
 #[derive(Debug, Clone)]
@@ -70,6 +70,28 @@ pub struct Broker {
     pub user: Option<String>,
     /// Password.
     pub password: Option<Secret>,
+    /// TLS; clear text without it.
+    pub tls: Option<Tls>,
+}
+
+/// Which files TLS uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Certificates of the authorities that the broker's is believed of.
+    pub ca: PathBuf,
+    /// Our own certificate and its key, where the broker wants them.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Revocation lists of those authorities.
+    pub crl: Option<PathBuf>,
+}
+
+impl Tls {
+    /// With paths relative to `folder`.
+    #[must_use]
+    pub(super) fn within(&self, folder: &Path) -> Self {
+        let identity = self.identity.as_ref().map(|(cert, key)| (folder.join(cert), folder.join(key)));
+        Self { ca: folder.join(&self.ca), identity, crl: self.crl.as_ref().map(|crl| folder.join(crl)) }
+    }
 }
 
 /// Which clock drives the engine.
@@ -133,6 +155,16 @@ pub(super) enum Source<'a> {
     Env(&'a str),
 }
 
+/// What is wrong with the files of TLS: the key that names a file, and a sentence.
+pub(super) type Inspect<'a> = &'a dyn Fn(&Tls) -> Vec<(&'static str, String)>;
+
+/// What the checks ask of the world.
+#[derive(Clone, Copy)]
+pub(super) struct World<'a> {
+    pub(super) secrets: Lookup<'a>,
+    pub(super) certificates: Inspect<'a>,
+}
+
 /// A configuration before its site file is read.
 pub(super) struct Draft {
     pub(super) site_file: Option<PathBuf>,
@@ -141,7 +173,7 @@ pub(super) struct Draft {
 }
 
 /// Checks the text of a configuration.
-pub(super) fn check(file: &str, text: &str, lookup: Lookup<'_>) -> Draft {
+pub(super) fn check(file: &str, text: &str, world: World<'_>) -> Draft {
     let document = Document::new(file, text);
     let table = document.parse();
     let mut root = document.root(&table);
@@ -155,10 +187,10 @@ pub(super) fn check(file: &str, text: &str, lookup: Lookup<'_>) -> Draft {
     let anchors = in_section(&mut root, "anchors", |section| {
         let clocks = [("arrival", EngineClock::Arrival), ("payload", EngineClock::Payload)];
         let clock = section.choice("clock", &clocks).unwrap_or(EngineClock::Arrival);
-        (broker(section, lookup), clock)
+        (broker(section, world), clock)
     });
-    let uplink = in_section(&mut root, "uplink", |section| uplink(section, lookup)).flatten();
-    let embedded = in_section(&mut root, "broker", |section| embedded(section, lookup)).flatten();
+    let uplink = in_section(&mut root, "uplink", |section| uplink(section, world)).flatten();
+    let embedded = in_section(&mut root, "broker", |section| embedded(section, world.secrets)).flatten();
     let presence = in_section(&mut root, "presence", presence).unwrap_or(DEFAULT_PRESENCE);
     let log = in_section(&mut root, "log", log).unwrap_or(Log { level: "info", json: false });
     root.finish();
@@ -230,25 +262,41 @@ fn seconds(section: &mut Section<'_, '_>, key: &'static str, range: std::ops::Ra
     section.whole(key, range).map(Duration::from_secs)
 }
 
-fn broker(section: &mut Section<'_, '_>, lookup: Lookup<'_>) -> Option<Broker> {
+fn broker(section: &mut Section<'_, '_>, world: World<'_>) -> Option<Broker> {
     let url = section.text("broker");
     let user = section.text("user");
-    let password = password(section, lookup);
+    let password = password(section, world.secrets);
     if password.is_some() && user.is_none() {
         section.complain("user", "is missing; a password without a user is not sent");
     }
+    let given = in_section(section, "tls", |section| tls(section, world));
     let url = section.required("broker", url)?;
-    let address = url.strip_prefix("mqtt://").and_then(|rest| {
-        let (host, port) = rest.rsplit_once(':').unwrap_or((rest, "1883"));
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let port: Option<u16> = port.parse().ok();
-        (!host.is_empty() && !host.contains('/')).then_some((host.to_owned(), port?))
-    });
-    if address.is_none() {
-        section.complain("broker", format!("{url:?} is no address; write mqtt://HOST:PORT"));
+    let address: BrokerAddress = url.parse().map_err(|error| section.complain("broker", error)).ok()?;
+    let BrokerAddress { host, port, secure } = address;
+    match &given {
+        None if secure => section.complain("broker", "speaks TLS; say in a section tls which ca to believe"),
+        Some(_) if !secure => section.complain("broker", "is in clear text; write mqtts:// to use the section tls"),
+        _ => {}
     }
-    let (host, port) = address?;
-    Some(Broker { host, port, user, password })
+    Some(Broker { host, port, user, password, tls: given.flatten() })
+}
+
+fn tls(section: &mut Section<'_, '_>, world: World<'_>) -> Option<Tls> {
+    let [ca, cert, key, crl] = ["ca", "cert", "key", "crl"].map(|key| section.text(key).map(PathBuf::from));
+    for (one, other, given) in [("cert", "key", cert.is_some()), ("key", "cert", key.is_some())] {
+        if given {
+            let other = if other == "key" { key.as_ref() } else { cert.as_ref() };
+            if other.is_none() {
+                section.complain(one, "stands alone; cert and key belong together");
+            }
+        }
+    }
+    let ca = section.required("ca", ca)?;
+    let tls = Tls { ca, identity: cert.zip(key), crl };
+    for (key, message) in (world.certificates)(&tls) {
+        section.complain(key, message);
+    }
+    Some(tls)
 }
 
 fn password(section: &mut Section<'_, '_>, lookup: Lookup<'_>) -> Option<Secret> {
@@ -265,8 +313,8 @@ fn password(section: &mut Section<'_, '_>, lookup: Lookup<'_>) -> Option<Secret>
     lookup(source).map_err(|message| section.complain(key, message)).ok()
 }
 
-fn uplink(section: &mut Section<'_, '_>, lookup: Lookup<'_>) -> Option<Uplink> {
-    let broker = broker(section, lookup);
+fn uplink(section: &mut Section<'_, '_>, world: World<'_>) -> Option<Uplink> {
+    let broker = broker(section, world);
     let names = section.texts("consumers").unwrap_or_else(|| vec!["cloud".to_owned()]);
     let mut consumers: Vec<ConsumerId> = Vec::new();
     for name in names {

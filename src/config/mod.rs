@@ -12,7 +12,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 
-pub use daemon::{Broker, Config, EmbeddedBroker, EngineClock, Http, Limits, Log, Presence, Uplink};
-pub use load::{load, load_site};
+pub use daemon::{Broker, Config, EmbeddedBroker, EngineClock, Http, Limits, Log, Presence, Tls, Uplink};
+pub use load::{load, load_site, load_strictly};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;

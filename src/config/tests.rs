@@ -70,7 +70,11 @@ fn each_of_these_is_refused() {
 }
 
 fn config_problems(text: &str) -> String {
-    let draft = daemon::check("showfloor.toml", text, &|_| Err("no such file".to_owned()));
+    let world = daemon::World {
+        secrets: &|_| Err("no such file".to_owned()),
+        certificates: &|tls| vec![("ca", format!("{} is no good", tls.ca.display()))],
+    };
+    let draft = daemon::check("showfloor.toml", text, world);
     draft.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
@@ -81,11 +85,24 @@ fn problems_of_the_configuration_name_key_line_and_remedy() {
     insta::assert_snapshot!(config_problems(text), @r#"
     showfloor.toml:4: http.listen: is reachable from the LAN in clear text; listen on loopback, or say allow_clear_text = true
     showfloor.toml:5: http.limit: unknown key; known here: listen, allow_clear_text, session_timeout_s, messages_per_minute, max_message_bytes, blocked_s, idle_s
-    showfloor.toml:7: anchors.broker: "http://x" is no address; write mqtt://HOST:PORT
+    showfloor.toml:7: anchors.broker: "http://x" is no broker: write mqtt://HOST:PORT, or mqtts://HOST:PORT for TLS
     showfloor.toml:9: anchors.password_file: no such file
     showfloor.toml:10: uplnk: unknown key; did you mean uplink?
     "#);
     assert_eq!(config_problems("[site]\nfile = \"site.toml\"\n"), "");
+}
+
+#[test]
+fn tls_is_asked_for_by_the_address_and_told_by_a_section() {
+    let text = "[site]\nfile = \"site.toml\"\n[anchors]\nbroker = \"mqtts://x\"\n[uplink]\nbroker = \"mqtt://y\"\n\
+                [uplink.tls]\nca = \"ca.pem\"\ncert = \"box.pem\"\nkee = \"box.key\"\n";
+    insta::assert_snapshot!(config_problems(text), @r#"
+    showfloor.toml:4: anchors.broker: speaks TLS; say in a section tls which ca to believe
+    showfloor.toml:6: uplink.broker: is in clear text; write mqtts:// to use the section tls
+    showfloor.toml:8: uplink.tls.ca: ca.pem is no good
+    showfloor.toml:9: uplink.tls.cert: stands alone; cert and key belong together
+    showfloor.toml:10: uplink.tls.kee: unknown key; did you mean key?
+    "#);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod age;
 mod backoff;
+mod broker_address;
 mod clock_floor;
 mod event;
 mod event_data;
@@ -16,6 +17,7 @@ mod time;
 
 pub use age::{age, dated};
 pub use backoff::Backoff;
+pub use broker_address::{BrokerAddress, BrokerAddressError};
 pub use clock_floor::{Belief, ClockFloor};
 pub use event::{ClockMark, Event, EventBody, EventError, Gap, GapReason, Lane, LaneItem, NewEvent, Origin, Subjects};
 pub use event_data::*;

@@ -16,3 +16,4 @@ mod ws;
 pub use api::AnchorLine;
 pub use routes::Parts;
 pub use server::{Http, HttpError};
+pub use status::CertificateLine;

@@ -12,7 +12,14 @@ use axum::{
 };
 use tokio::sync::watch;
 
-use super::{api, api::AnchorLine, page, problem::Problem, status, ws};
+use super::{
+    api,
+    api::AnchorLine,
+    page,
+    problem::Problem,
+    status::{self, CertificateLine},
+    ws,
+};
 use crate::{
     access::Gate,
     domain::{Clock, ConsumerId, FloorSnapshot, Site},
@@ -39,6 +46,8 @@ pub struct Parts {
     pub hub: Hub,
     /// What is known of the receivers.
     pub anchors: Box<dyn Fn() -> Vec<AnchorLine> + Send + Sync>,
+    /// What is known of the certificates of our connections.
+    pub certificates: Box<dyn Fn() -> Vec<CertificateLine> + Send + Sync>,
     /// Parts that do not work as they should.
     pub degraded: watch::Receiver<Vec<String>>,
     /// Whether the engine runs.

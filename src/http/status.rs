@@ -6,10 +6,28 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{api::unreadable, auth::Insider, problem::Problem, routes::App};
-use crate::{domain::Lane, telemetry::Gauge};
+use crate::{
+    domain::{Lane, Timestamp},
+    telemetry::Gauge,
+};
+
+/// TLS of one connection, in the status.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateLine {
+    /// Which connection.
+    pub connection: &'static str,
+    /// Last moment of our certificate; none when there is none, or it cannot be read.
+    pub valid_until: Option<Timestamp>,
+    /// Days until then.
+    pub days_left: Option<i64>,
+    /// Why TLS keeps us from the broker, if it does.
+    pub problem: Option<String>,
+}
 
 pub(super) async fn live() -> &'static str {
     "live\n"
@@ -57,6 +75,7 @@ pub(super) async fn status(State(app): State<App>, _: Insider) -> Result<Json<Va
         "openVisits": parts.telemetry.gauge(Gauge::OpenVisits), "clients": parts.telemetry.gauge(Gauge::Clients),
         "anchorsConnected": parts.telemetry.gauge(Gauge::AnchorsConnected) == 1,
         "uplinkConnected": parts.telemetry.gauge(Gauge::UplinkConnected) == 1,
+        "certificates": (parts.certificates)(),
         "degraded": degraded,
     })))
 }

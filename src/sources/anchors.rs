@@ -7,7 +7,9 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Packet, StateError, SubscribeReasonCode};
+use rumqttc::{
+    AsyncClient, ConnectionError, Event, EventLoop, Packet, StateError, SubscribeReasonCode, mqttbytes::Error as Broken,
+};
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
     time::Instant,
@@ -16,12 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     AnchorBook, Options, Stamping,
-    anchors_connection::{open, refused, subscribe},
+    anchors_connection::{open, refused, secure, subscribe},
     anchors_intake::Intake,
 };
 use crate::{
     domain::{Backoff, Reading, Timestamp},
     telemetry::{Count, Gauge, Telemetry},
+    tls::ClientTls,
 };
 
 /// The engine's clock: steady, so that no step of the wall clock reorders readings.
@@ -76,17 +79,36 @@ impl Anchors {
         let mut backoff = Backoff::new(&self.options.client_id);
         loop {
             let mut since = None;
-            let why = self.listen(&client, &mut events, &mut since).await?;
+            let why = match secure(&self.options, &mut events).await {
+                Ok(()) => {
+                    let ended = self.listen(&client, &mut events, &mut since).await?;
+                    self.explain(&ended)
+                }
+                Err(error) => error.to_string(),
+            };
             self.set_connected(false);
             let wait = backoff.after(since.map_or(Duration::ZERO, |since: Instant| since.elapsed()));
             let (host, port) = (&self.options.host, self.options.port);
-            if let ConnectionError::MqttState(StateError::Deserialization(what)) = &why {
-                let text = format!("packet from the anchors' broker {host}:{port} refused: {what}");
-                self.intake.telemetry.problem(Count::AnchorMessagesBad, "broker", &text);
-            }
             tracing::warn!("anchors' broker {host}:{port}: {why}; next attempt in {} s", wait.as_secs());
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Why a connection is over, in a sentence; counts packets that could not be read.
+    fn explain(&self, why: &ConnectionError) -> String {
+        let (host, port) = (&self.options.host, self.options.port);
+        match why {
+            // A connection that broke is no broken packet, though the library says both alike.
+            ConnectionError::MqttState(StateError::Deserialization(Broken::Io(_))) => {}
+            ConnectionError::MqttState(StateError::Deserialization(what)) => {
+                let text = format!("packet from the anchors' broker {host}:{port} refused: {what}");
+                self.intake.telemetry.problem(Count::AnchorMessagesBad, "broker", &text);
+            }
+            _ => {}
+        }
+        let handshake = matches!(why, ConnectionError::Tls(_));
+        let refusal = self.options.tls.as_ref().and_then(|tls| tls.explain(why, handshake));
+        refusal.map_or_else(|| why.to_string(), |refusal| refusal.sentence)
     }
 
     /// One connection, from its first poll to its end.
@@ -141,6 +163,7 @@ impl Anchors {
         }
         if refused.len() < codes.len() {
             tracing::info!("listening to anchors at {host}:{port}");
+            self.options.tls.iter().for_each(ClientTls::stands);
             self.set_connected(true);
         }
     }

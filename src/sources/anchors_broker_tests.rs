@@ -68,6 +68,7 @@ async fn start(broker: &EmbeddedBroker, stamping: Stamping, room: usize) -> Runn
         port: broker.listen().port(),
         user: Some("anchors".to_owned()),
         password: Some("right".to_owned()),
+        tls: None,
         client_id: "box".to_owned(),
         topics: DEFAULT_TOPICS.map(str::to_owned).to_vec(),
         stamping,

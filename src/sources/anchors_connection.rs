@@ -3,9 +3,12 @@
 
 use std::{fmt, time::Duration};
 
-use rumqttc::{AsyncClient, EventLoop, MqttOptions, QoS, SubscribeFilter, SubscribeReasonCode};
+use rumqttc::{
+    AsyncClient, EventLoop, MqttOptions, QoS, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
+};
 
 use super::Stamping;
+use crate::tls::{ClientTls, TlsError};
 
 /// What is subscribed to unless the configuration says otherwise.
 pub const DEFAULT_TOPICS: [&str; 2] = ["showfloor/anchor/+/#", "espresense/devices/#"];
@@ -28,6 +31,8 @@ pub struct Options {
     pub user: Option<String>,
     /// Its password.
     pub password: Option<String>,
+    /// TLS; clear text without it.
+    pub tls: Option<ClientTls>,
     /// Unique at this broker: two clients of one name throw each other out.
     pub client_id: String,
     /// Topic filters; [`DEFAULT_TOPICS`].
@@ -57,6 +62,15 @@ pub(super) fn open(options: &Options) -> (AsyncClient, EventLoop) {
         mqtt.set_credentials(user, options.password.as_deref().unwrap_or_default());
     }
     AsyncClient::new(mqtt, REQUESTS)
+}
+
+/// Has the next connection secured, with the files as they are now.
+pub(super) async fn secure(options: &Options, events: &mut EventLoop) -> Result<(), TlsError> {
+    if let Some(tls) = &options.tls {
+        let config = TlsConfiguration::Rustls(tls.open().await?);
+        events.mqtt_options.set_transport(Transport::tls_with_config(config));
+    }
+    Ok(())
 }
 
 /// Asks for all topics at once. Must be done at each connect: sessions are clean, so that nothing stale is replayed.

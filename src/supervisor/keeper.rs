@@ -3,13 +3,13 @@
 use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt as _;
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::unit::{Phase, Unit};
 use crate::{
     domain::Backoff,
-    telemetry::{Count, Telemetry},
+    telemetry::{Ailments, Count, Telemetry},
 };
 
 /// A part that runs for so long after a failure is well again.
@@ -18,29 +18,8 @@ const WELL_AFTER: Duration = Duration::from_secs(10);
 /// What the keepers share.
 #[derive(Clone)]
 pub(super) struct Household {
-    pub(super) degraded: watch::Sender<Vec<String>>,
+    pub(super) degraded: Ailments,
     pub(super) telemetry: Telemetry,
-}
-
-impl Household {
-    fn ail(&self, name: &str) {
-        self.degraded.send_if_modified(|names| {
-            let news = !names.iter().any(|known| known == name);
-            if news {
-                names.push(name.to_owned());
-                names.sort();
-            }
-            news
-        });
-    }
-
-    fn heal(&self, name: &str) {
-        self.degraded.send_if_modified(|names| {
-            let before = names.len();
-            names.retain(|known| known != name);
-            names.len() < before
-        });
-    }
 }
 
 /// How a part came to its end.
@@ -63,7 +42,7 @@ pub(super) async fn keep(mut unit: Unit, stop: CancellationToken, household: Hou
         if unit.critical {
             return Ended { name, phase, failure: Some(cause) };
         }
-        household.ail(name);
+        household.degraded.ail(name);
         household.telemetry.count(Count::UnitRestarts);
         let wait = backoff.after(begun.elapsed());
         tracing::error!(unit = name, "{cause}; it is started anew in {:.1} s", wait.as_secs_f64());
@@ -82,7 +61,7 @@ async fn run_once(unit: &mut Unit, stop: &CancellationToken, household: &Househo
     let ended = tokio::select! {
         ended = &mut run => ended,
         () = tokio::time::sleep(WELL_AFTER) => {
-            household.heal(unit.name);
+            household.degraded.heal(unit.name);
             run.await
         }
     };

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use futures_util::{Stream, StreamExt as _};
 use sd_notify::NotifyState;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     unit::{Phase, Unit},
     watchdog::{Pulse, Watchdog},
 };
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Ailments, Telemetry};
 
 /// Why the daemon ended otherwise than in order.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub struct Supervisor {
 impl Supervisor {
     /// Without any part yet. `degraded` is told which parts do not work as they should.
     #[must_use]
-    pub fn new(degraded: watch::Sender<Vec<String>>, telemetry: Telemetry) -> Self {
+    pub fn new(degraded: Ailments, telemetry: Telemetry) -> Self {
         Self { units: Vec::new(), pulses: Vec::new(), household: Household { degraded, telemetry } }
     }
 

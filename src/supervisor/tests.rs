@@ -11,7 +11,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{Phase, Supervisor, SupervisorError, Unit};
-use crate::telemetry::{Count, Telemetry};
+use crate::telemetry::{Ailments, Count, Telemetry};
 
 #[derive(Clone, Default)]
 struct Diary(Arc<Mutex<Vec<String>>>);
@@ -34,7 +34,8 @@ fn orders(at: &'static [u64]) -> BoxStream<'static, ()> {
 }
 
 fn house() -> (Supervisor, watch::Receiver<Vec<String>>, Telemetry) {
-    let (degraded, seen) = watch::channel(Vec::new());
+    let degraded = Ailments::default();
+    let seen = degraded.subscribe();
     let telemetry = Telemetry::default();
     (Supervisor::new(degraded, telemetry.clone()), seen, telemetry)
 }

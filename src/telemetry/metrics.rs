@@ -66,14 +66,30 @@ metrics! {
         LogPos = "showfloor_store_pos", "Position of the newest event.";
         UplinkConnected = "showfloor_uplink_connected", "1 while the uplink's broker is connected.";
         AnchorsConnected = "showfloor_anchors_connected", "1 while the anchors' broker is connected.";
+        UplinkCertificateDays = "showfloor_uplink_certificate_days", "Days until our certificate at the uplink's broker ends.";
+        AnchorsCertificateDays = "showfloor_anchors_certificate_days", "Days until our certificate at the anchors' broker ends.";
     }
 }
 
-#[derive(Default)]
+/// Gauges that say nothing until they are set: 0 would be an alarm.
+const SILENT_UNTIL_SET: [Gauge; 2] = [Gauge::UplinkCertificateDays, Gauge::AnchorsCertificateDays];
+const UNSET: i64 = i64::MIN;
+
 struct Inner {
     counts: [AtomicU64; Count::ALL.len()],
     gauges: [AtomicI64; Gauge::ALL.len()],
     logged: Mutex<HashMap<(Count, String), Instant>>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        let start = |(gauge, ..): &(Gauge, _, _)| if SILENT_UNTIL_SET.contains(gauge) { UNSET } else { 0 };
+        Self {
+            counts: Default::default(),
+            gauges: std::array::from_fn(|n| AtomicI64::new(start(&Gauge::ALL[n]))),
+            logged: Mutex::default(),
+        }
+    }
 }
 
 /// A handle to all metrics of one daemon; clones share them.
@@ -148,7 +164,9 @@ impl Telemetry {
         }
         for (gauge, name, help) in Gauge::ALL {
             let value = self.gauge(*gauge);
-            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+            if value != UNSET {
+                let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+            }
         }
         out
     }
@@ -167,5 +185,14 @@ mod tests {
         telemetry.problem(Count::ReadingsBad, "north-door", &"rssi of 300 dBm");
         telemetry.problem(Count::ReadingsBad, "north-door", &"rssi of 300 dBm");
         assert!(telemetry.render().contains("\nshowfloor_readings_bad_total 2\n"));
+    }
+
+    #[test]
+    fn days_of_a_certificate_that_is_not_there_are_not_told() {
+        let telemetry = Telemetry::default();
+        assert!(!telemetry.render().contains("certificate_days"));
+        telemetry.set(Gauge::UplinkCertificateDays, 0);
+        assert!(telemetry.render().contains("\nshowfloor_uplink_certificate_days 0\n"));
+        assert!(!telemetry.render().contains("anchors_certificate_days"));
     }
 }

@@ -13,12 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     inbox::Inboxes,
-    session::{Session, discard},
+    session::{Ended, Session, discard},
     topics::Topics,
 };
 use crate::{
     domain::{Backoff, ConsumerId},
     telemetry::{Gauge, Telemetry},
+    tls::{self, ClientTls, TlsError},
 };
 
 /// How long the last words may take.
@@ -41,6 +42,7 @@ pub(super) struct Place {
     pub(super) port: u16,
     pub(super) client_id: String,
     pub(super) credentials: Option<(String, String)>,
+    pub(super) tls: Option<ClientTls>,
     pub(super) topics: Topics,
     pub(super) consumers: Vec<ConsumerId>,
     pub(super) began: Instant,
@@ -50,6 +52,14 @@ impl Place {
     /// Time since the uplink began: a monotonic clock.
     pub(super) fn now(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// What secures the next connection; none where the broker is spoken to in clear text.
+    async fn secured(&self) -> Result<Option<tls::Session>, TlsError> {
+        match &self.tls {
+            Some(tls) => tls.open().await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
@@ -69,20 +79,28 @@ impl Link {
         let mut backoff = Backoff::new(&self.place.client_id);
         let mut wide = true;
         loop {
-            let mut session = Session::new(&self.place, &self.inboxes, wide);
+            let secured = self.place.secured().await;
             let (connections, telemetry, host) = (&self.connections, &self.telemetry, &self.place.host);
             let mut connected = || {
                 connections.send_modify(|count| *count += 1);
                 telemetry.set(Gauge::UplinkConnected, 1);
+                self.place.tls.iter().for_each(ClientTls::stands);
                 tracing::info!(broker = %host, "the uplink is connected");
             };
-            let ended = tokio::select! {
-                ended = session.run(&mut self.outbox, &mut connected) => ended,
-                () = stop.cancelled() => {
-                    // Nobody is told if the broker does not take it in time: it then publishes the last will itself.
-                    let _ = tokio::time::timeout(GOODBYE, session.say_goodbye(&mut self.outbox)).await;
-                    self.telemetry.set(Gauge::UplinkConnected, 0);
-                    return;
+            let ended = match secured {
+                Err(error) => Ended::before(&error),
+                Ok(tls) => {
+                    let mut session = Session::new(&self.place, &self.inboxes, wide, tls);
+                    tokio::select! {
+                        ended = session.run(&mut self.outbox, &mut connected) => ended,
+                        () = stop.cancelled() => {
+                            // Nobody is told if the broker does not take it in time: it then publishes the last will
+                            // itself.
+                            let _ = tokio::time::timeout(GOODBYE, session.say_goodbye(&mut self.outbox)).await;
+                            self.telemetry.set(Gauge::UplinkConnected, 0);
+                            return;
+                        }
+                    }
                 }
             };
             self.telemetry.set(Gauge::UplinkConnected, 0);

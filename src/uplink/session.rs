@@ -12,7 +12,7 @@ use std::{
 
 use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, Incoming, LastWill, MqttOptions, NetworkOptions, Outgoing, Packet,
-    Publish, QoS, StateError, SubAck, SubscribeFilter, SubscribeReasonCode,
+    Publish, QoS, StateError, SubAck, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -23,6 +23,7 @@ use super::{
     progress::Progress,
     status::OFFLINE,
 };
+use crate::tls;
 
 /// Requests that the library may hold; well under [`INFLIGHT`], or its packet ids collide.
 const QUEUE: usize = 8;
@@ -48,6 +49,13 @@ pub(super) struct Ended {
     pub(super) lasted: Duration,
 }
 
+impl Ended {
+    /// Before there was one.
+    pub(super) fn before(why: &dyn std::fmt::Display) -> Self {
+        Self { cause: why.to_string(), forbidden: false, lasted: Duration::ZERO }
+    }
+}
+
 /// One connection.
 pub(super) struct Session<'a> {
     client: AsyncClient,
@@ -63,13 +71,16 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Not connected yet.
-    pub(super) fn new(place: &'a Place, inboxes: &'a Inboxes, wide: bool) -> Self {
+    pub(super) fn new(place: &'a Place, inboxes: &'a Inboxes, wide: bool, tls: Option<tls::Session>) -> Self {
         let mut options = MqttOptions::new(&place.client_id, &place.host, place.port);
         options.set_keep_alive(KEEP_ALIVE).set_clean_session(true).set_inflight(INFLIGHT);
         options.set_max_packet_size(MAX_INCOMING, MAX_OUTGOING);
         options.set_last_will(LastWill::new(place.topics.status(), OFFLINE, QoS::AtLeastOnce, true));
         if let Some((user, password)) = &place.credentials {
             options.set_credentials(user, password);
+        }
+        if let Some(tls) = tls {
+            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)));
         }
         let (client, mut eventloop) = AsyncClient::new(options, QUEUE);
         let mut network = NetworkOptions::new();
@@ -134,7 +145,7 @@ impl<'a> Session<'a> {
         let wanted: Vec<_> = std::iter::once(topics).chain(asked).collect();
         let attempt = async {
             loop {
-                match eventloop.poll().await.map_err(|error| explain(&error))? {
+                match eventloop.poll().await.map_err(|error| explain(place, &error))? {
                     Event::Incoming(Packet::ConnAck(_)) => {
                         *accepted = true;
                         let filters = wanted.iter().map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce));
@@ -166,7 +177,7 @@ impl<'a> Session<'a> {
                         if let ConnectionError::MqttState(StateError::Deserialization(_)) = error {
                             inboxes.unreadable();
                         }
-                        return explain(&error);
+                        return explain(place, &error);
                     }
                 }
             }
@@ -188,7 +199,11 @@ impl<'a> Session<'a> {
 }
 
 /// What went wrong, for the log: the library prints refusals in its own terms.
-fn explain(error: &ConnectionError) -> String {
+fn explain(place: &Place, error: &ConnectionError) -> String {
+    let handshake = matches!(error, ConnectionError::Tls(_));
+    if let Some(refusal) = place.tls.as_ref().and_then(|tls| tls.explain(error, handshake)) {
+        return refusal.sentence;
+    }
     match error {
         ConnectionError::ConnectionRefused(code) => format!("the broker refused the login ({code:?})"),
         other => other.to_string(),

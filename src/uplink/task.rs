@@ -23,6 +23,7 @@ use crate::{
     domain::{Clock, ConsumerId, Lane, SiteId},
     store::{ReadError, StoreHandle},
     telemetry::{Count, Telemetry},
+    tls::ClientTls,
 };
 
 /// Answers that wait to be handed to the broker; a batch is at most 1 MiB, usually a quarter.
@@ -52,6 +53,8 @@ pub struct Options {
     pub user: Option<String>,
     /// Its password.
     pub password: Option<String>,
+    /// TLS; clear text without it.
+    pub tls: Option<ClientTls>,
     /// This showroom.
     pub site: SiteId,
     /// Who may pull; each has a cursor in each lane.
@@ -152,9 +155,9 @@ fn settings(options: &Options, store: &StoreHandle) -> Settings {
 }
 
 fn place(options: &Options, topics: Topics, began: Instant) -> Place {
-    let Options { host, port, user, password, consumers, client_id, .. } = options.clone();
+    let Options { host, port, user, password, tls, consumers, client_id, .. } = options.clone();
     let credentials = user.map(|user| (user, password.unwrap_or_default()));
-    Place { host, port, client_id, credentials, topics, consumers, began }
+    Place { host, port, client_id, credentials, tls, topics, consumers, began }
 }
 
 /// The desk that says how the box is: at each connection, at each change of its condition, and each minute.

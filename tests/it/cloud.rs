@@ -20,7 +20,7 @@ fn collector(broker: u16, into: &Path, once: bool) -> Child {
     command.spawn().expect("showfloor starts")
 }
 
-fn collected(into: &Path) -> Vec<String> {
+pub fn collected(into: &Path) -> Vec<String> {
     let Ok(db) = rusqlite::Connection::open(into) else { return Vec::new() };
     let Ok(mut rows) = db.prepare("SELECT id FROM event") else { return Vec::new() };
     let ids = rows.query_map([], |row| row.get::<_, String>(0)).expect("read");
@@ -28,7 +28,7 @@ fn collected(into: &Path) -> Vec<String> {
 }
 
 /// Every id of the log, by the API.
-fn logged(showroom: &Showroom, token: &str) -> BTreeSet<String> {
+pub fn logged(showroom: &Showroom, token: &str) -> BTreeSet<String> {
     let (mut ids, mut after) = (BTreeSet::new(), 0);
     loop {
         let (_, body) = get(showroom.http, &format!("/api/v1/events?limit=1000&after={after}"), Some(token));

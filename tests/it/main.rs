@@ -8,7 +8,10 @@ mod cloud;
 mod demo;
 mod lan;
 mod main_job;
+#[path = "../../src/tls/testing.rs"]
+mod pki;
 mod start;
 mod support;
 mod tablet;
+mod tls;
 mod world;

@@ -89,10 +89,14 @@ pub struct Broker {
 
 impl Broker {
     pub fn start() -> Self {
-        let dir = TempDir::new().expect("a directory");
+        Self::start_with(TempDir::new().expect("a directory"), "")
+    }
+
+    /// With more lines of configuration, about files in `dir`.
+    pub fn start_with(dir: TempDir, more: &str) -> Self {
         let port = free_port();
         let text = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nmax_inflight_messages 100\n"
+            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nmax_inflight_messages 100\n{more}"
         );
         fs::write(dir.path().join("mosquitto.conf"), text).expect("written");
         let child = Self::spawn(&dir, port);

@@ -18,9 +18,9 @@ use super::cars::cars;
 use crate::{
     access::{AccessBook, AccessError, TokenRole},
     app::App,
-    collect::{self, BrokerAddress, Collector, Target},
+    collect::{self, Collector, Target},
     config::{self, Config},
-    domain::{Registration, Role, Site},
+    domain::{BrokerAddress, Registration, Role, Site},
     showroom::{CloudCommand, Command},
     sim,
     sources::{Simulator, SimulatorOptions},
@@ -165,9 +165,10 @@ fn simulator(args: &Args, site: &Arc<Site>, broker: SocketAddr) -> Unit {
 
 fn collector(site: &Arc<Site>, broker: SocketAddr, into: &Path) -> Result<Unit> {
     let options = collect::Options {
-        broker: BrokerAddress { host: broker.ip().to_string(), port: broker.port() },
+        broker: BrokerAddress { host: broker.ip().to_string(), port: broker.port(), secure: false },
         user: None,
         password: None,
+        tls: None,
         sites: vec![site.id.clone()],
         consumer: "cloud".parse().context("the consumer's name")?,
         into: Target::Sqlite(into.to_owned()),
