@@ -1,13 +1,15 @@
-//! `showfloor check`: everything that is wrong with configuration and site file, at once.
+//! `showfloor check`: everything that is wrong with configuration and site file, at once; with `--store`, also with the
+//! database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::print;
+use super::{Failure, print};
 use crate::{
     config::{self, Config},
-    domain::Clock as _,
+    domain::{Clock as _, Lane},
+    store::{self, Heads},
     telemetry::SystemClock,
     tls,
 };
@@ -18,12 +20,16 @@ pub struct Args {
     /// The configuration
     #[arg(long, value_name = "FILE", env = "SHOWFLOOR_CONFIG", default_value = "/etc/showfloor/showfloor.toml")]
     pub config: PathBuf,
+    /// Look through the database, too: its pages, its numbers, and whether its tables are what its log says. Changes
+    /// nothing, and may be done while the daemon runs
+    #[arg(long)]
+    pub store: bool,
 }
 
 /// Checks and says what it found.
 ///
 /// # Errors
-/// Every problem there is.
+/// Every problem there is; a database that cannot be read, or is not well.
 pub fn run(args: &Args) -> Result<()> {
     let now = SystemClock::new().now();
     let certificates = |tls: &config::Tls| {
@@ -33,6 +39,19 @@ pub fn run(args: &Args) -> Result<()> {
     let config = config::load_strictly(&args.config, &certificates)?;
     print::line(format_args!("{}: no problem found", args.config.display()))?;
     print::line(summary(&config))?;
+    if args.store { look(&config.dir) } else { Ok(()) }
+}
+
+fn look(dir: &Path) -> Result<()> {
+    let found = store::audit(dir)?;
+    if !found.problems.is_empty() {
+        let list = found.problems.iter().map(|problem| format!("\n  {problem}")).collect::<String>();
+        return Err(Failure::Store(format!("the database in {} is not well:{list}", dir.display())).into());
+    }
+    let tables = if found.rebuilt { "its tables are what its log says" } else { "its log is not whole any more" };
+    let heads = Lane::ALL.map(|lane| format!("{} at {}", lane.as_str(), found.heads.of(lane))).join(", ");
+    let Heads { pos, .. } = found.heads;
+    print::line(format_args!("database: {} events, position {pos}, {heads}; {tables}", found.events))?;
     Ok(())
 }
 

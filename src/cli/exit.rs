@@ -31,6 +31,9 @@ pub enum Failure {
     /// What was typed or configured makes no sense.
     #[error("{0}")]
     Config(String),
+    /// The database is not as it should be.
+    #[error("{0}")]
+    Store(String),
     /// A panic, which has said on standard error where it happened.
     #[error("this is a bug; please report it with the lines above")]
     Bug,
@@ -56,6 +59,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(match failure {
             Failure::Unavailable(_) => UNAVAILABLE,
             Failure::Config(_) => CONFIG,
+            Failure::Store(_) => STORE,
             Failure::Bug => SOFTWARE,
         });
     }

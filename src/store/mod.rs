@@ -6,6 +6,7 @@
 //!
 //! What is not here: retention and shedding of old events, salvage of damaged files.
 
+mod audit;
 mod batch;
 mod clock_floor;
 mod error;
@@ -32,6 +33,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{Audit, audit};
 pub use batch::GroupCommit;
 pub use error::StoreError;
 pub use handle::{AckError, Heads, Job, Receipt, RequestKey, StoreClosed, StoreHandle, SubmitError};

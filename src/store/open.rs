@@ -29,7 +29,7 @@ use crate::{
     telemetry::Telemetry,
 };
 
-const DATABASE: &str = "showfloor.sqlite";
+pub(super) const DATABASE: &str = "showfloor.sqlite";
 const LOCK: &str = "showfloor.lock";
 /// Jobs that wait for the writer: some transactions of facts.
 const QUEUE: usize = 4_096;
@@ -136,8 +136,30 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
 
 /// Makes the data directory, for its owner only, if it is not there.
 pub(super) fn make_dir(dir: &Path) -> Result<(), StoreError> {
+    let there = dir.ancestors().find(|above| above.is_dir()).map(Path::to_owned);
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|source: io::Error| StoreError::Unwritable { path: dir.to_owned(), source })
+    made.and_then(|()| keep_names(dir, there.as_deref()))
+        .map_err(|source| StoreError::Unwritable { path: dir.to_owned(), source })
+}
+
+/// SQLite syncs the names of its files in the directory. That of the directory itself, and of those made on the way to
+/// it, is for us to sync: else a power cut may take it away with all that was acknowledged.
+fn keep_names(dir: &Path, there: Option<&Path>) -> io::Result<()> {
+    for above in dir.ancestors().skip(1) {
+        let named = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match File::open(named).and_then(|named| named.sync_all()) {
+            // Not ours to open, or on a file system that syncs no directories.
+            Err(cause) if !matches!(cause.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) => {
+                return Err(cause);
+            }
+            _ => {}
+        }
+        // The directory may have been made by a process that did not get as far as this: its name is synced each time.
+        if there == Some(above) || there == Some(dir) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Who this database is.

@@ -39,6 +39,16 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
+/// Opens the file for reading alone, if this program knows its tables.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    refuse_newer_header(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)
+        .map_err(|cause| DbError::Sql(cause).opening(path.to_owned(), "opening it"))?;
+    check(&conn, path)?;
+    Ok(conn)
+}
+
 /// The header alone (offsets 60 and 68 of the file format) tells most newer files without opening them.
 fn refuse_newer_header(path: &Path) -> Result<(), StoreError> {
     let mut header = [0_u8; 72];

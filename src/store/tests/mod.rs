@@ -1,5 +1,6 @@
 //! The store as others see it: through its handle, and its files between two runs.
 
+mod auditing;
 mod erasing;
 mod model;
 mod opening;
