@@ -174,8 +174,7 @@ impl App {
         let beats = Arc::clone(&engine.beats);
         let gate = Gate::new(self.book.clone());
         let hub = self.hub(&gate, &snapshot, &book);
-        let pages =
-            self.pages(hub.clone(), gate, snapshot, (&book, mode), &certificates, degraded.clone(), is_ready);
+        let pages = self.pages(hub.clone(), gate, snapshot, (&book, mode), &certificates, degraded.clone(), is_ready);
         let server = Arc::new(Http::new(self.listener, self.address, pages));
         supervisor.add(store_unit(self.writer, self.store.clone()));
         supervisor.add(Unit::new("http", Phase::Lan, move |stop| Arc::clone(&server).run(stop)));

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{
         BootId, ClockQuality, ClockSynced, CustomerId, Event, KioskId, OpenVisit, Registration, Registry, Role,
-        SessionId, SpotId, StaffId, Stamp, TagId, Timestamp, Vehicle, VehicleId, VisitId,
+        SessionId, SpotId, StaffId, Stamp, TagId, Timestamp, Vehicle, VehicleId, VisitId, dated,
     },
     showroom::{Customer, Interest, KioskSession, StaffMember, Visit},
 };
@@ -199,7 +199,7 @@ pub(super) fn visit_context(conn: &Connection, id: VisitId) -> Result<Option<Vis
         id,
         customer: visit.customer,
         customer_name: known.as_ref().and_then(|known| known.personal.text("name")).map(str::to_owned),
-        entered_at: visit.entered_at,
+        entered_at: entered_at(conn, id)?.unwrap_or(visit.entered_at),
         zone: visit.zone,
         x: visit.x,
         y: visit.y,
@@ -207,6 +207,20 @@ pub(super) fn visit_context(conn: &Connection, id: VisitId) -> Result<Option<Vis
         interests: interests(conn, id, visit.customer)?,
         wishes: known.as_ref().map(wishes).unwrap_or_default(),
     }))
+}
+
+/// When a visit began, by what was learnt of the clock of that boot since; `None` when that changes nothing.
+fn entered_at(conn: &Connection, id: VisitId) -> Result<Option<Timestamp>, DbError> {
+    let sql = "SELECT log.wall_us, log.boot, log.mono_ns, log.quality FROM visit JOIN log ON log.pos = visit.pos
+               WHERE visit.visit = ?1";
+    let read = |row: &Row<'_>| {
+        let quality = if row.get::<_, i64>(3)? == 1 { ClockQuality::Synced } else { ClockQuality::Unsynced };
+        let (wall, boot) = (Timestamp::from_micros(row.get(0)?), BootId(Uuid::from_bytes(row.get(1)?)));
+        Ok(Stamp { wall, mono_ns: row.get(2)?, boot, quality })
+    };
+    let entered = conn.prepare_cached(sql)?.query_row([id.0.as_bytes()], read).optional()?;
+    let Some(entered) = entered.filter(|entered| entered.quality == ClockQuality::Unsynced) else { return Ok(None) };
+    Ok(dated(&entered, clock_of(conn, entered.boot)?.as_ref()))
 }
 
 fn wishes(customer: &Customer) -> Vec<String> {

@@ -241,6 +241,10 @@ fn a_box_that_boots_in_1970_and_leaps_by_decades_keeps_order_and_dates_and_ends_
 
     site.boot(1);
     site.wait_for_word(3, 0.0);
+    let visits = get(site.showroom.http, "/api/v1/visits", Some(&site.service)).1;
+    let visits: Value = serde_json::from_str(&visits).expect("JSON");
+    assert!(seconds(&visits["visits"][0], "enteredAt") > between, "dated by what was learnt since: {visits}");
+    assert_eq!(site.showroom.metric(&site.service, "showfloor_clock_synced"), 1);
     assert_eq!(site.of_kind("customer.exited"), [Value::Null; 0], "the visit goes on after the reboot");
     site.world.command_as(&id, "vehicle.upsert", &car, &Value::Null);
     wait_for("the answer of before", || {
