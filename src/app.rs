@@ -169,11 +169,12 @@ impl App {
         let (readings, queue) = mpsc::channel(READINGS);
         let (show, snapshot) = watch::channel(Arc::new(FloorSnapshot::default()));
         let (ready, is_ready) = watch::channel(false);
-        let engine = self.engine(mode(self.config.clock, steady), queue, show);
+        let mode = mode(self.config.clock, steady);
+        let engine = self.engine(mode, queue, show);
         let beats = Arc::clone(&engine.beats);
         let gate = Gate::new(self.book.clone());
         let hub = self.hub(&gate, &snapshot, &book);
-        let pages = self.pages(hub.clone(), gate, snapshot, &book, &certificates, degraded.clone(), is_ready);
+        let pages = self.pages(hub.clone(), gate, snapshot, (&book, mode), &certificates, degraded.clone(), is_ready);
         let server = Arc::new(Http::new(self.listener, self.address, pages));
         supervisor.add(store_unit(self.writer, self.store.clone()));
         supervisor.add(Unit::new("http", Phase::Lan, move |stop| Arc::clone(&server).run(stop)));
@@ -204,7 +205,7 @@ impl App {
         show: watch::Sender<Arc<FloorSnapshot>>,
     ) -> EngineParts {
         EngineParts {
-            settings: settings(&self.config, &self.store),
+            settings: settings(&self.config, &self.store, mode),
             site: Arc::clone(&self.site),
             store: self.store.clone(),
             queue: Arc::new(Mutex::new(queue)),
@@ -234,12 +235,13 @@ impl App {
         hub: Hub,
         gate: Gate,
         snapshot: watch::Receiver<Arc<FloorSnapshot>>,
-        book: &Arc<AnchorBook>,
+        (book, mode): (&Arc<AnchorBook>, Mode),
         certificates: &Certificates,
         degraded: watch::Receiver<Vec<String>>,
         ready: watch::Receiver<bool>,
     ) -> http::Parts {
-        let (book, certificates) = (Arc::clone(book), certificates.clone());
+        let (book, now, certificates) = (Arc::clone(book), Arc::clone(&self.clock), certificates.clone());
+        let date = move |at| mode.date(at, now.now());
         http::Parts {
             site: Arc::clone(&self.site),
             store: self.store.clone(),
@@ -247,7 +249,7 @@ impl App {
             snapshot,
             gate,
             hub,
-            anchors: Box::new(move || book.snapshot().into_iter().map(anchor_line).collect()),
+            anchors: Box::new(move || book.snapshot().into_iter().map(|seen| anchor_line(seen, &date)).collect()),
             certificates: Box::new(move || certificates.lines()),
             degraded,
             ready,
@@ -307,8 +309,9 @@ impl EngineParts {
         let readings = self.queue.lock_owned().await;
         let open = self.store.reader().open_visits().await?;
         let registry = self.store.registry().borrow().clone();
+        let now = self.clock.proven();
         let mut engine = Engine::new(self.site, self.settings, registry);
-        engine.restore(open);
+        engine.restore(open.into_iter().map(|stored| self.mode.resume(stored, now)).collect());
         Ok(PresenceTask {
             engine,
             readings,
@@ -417,10 +420,10 @@ fn hub_options(config: &Config) -> hub::Options {
     hub::Options { session_timeout: config.http.session_timeout, messages_per_minute, blocked, message_bytes, idle }
 }
 
-fn settings(config: &Config, store: &StoreHandle) -> Settings {
+fn settings(config: &Config, store: &StoreHandle, mode: Mode) -> Settings {
     let presence = config.presence;
     Settings {
-        visit_namespace: store.visit_namespace(),
+        visit_namespace: mode.visit_namespace(store.visit_namespace()),
         door_after: presence.door_timeout,
         silence_after: presence.silence_timeout,
         returning_within: presence.grace,
@@ -437,7 +440,7 @@ fn mode(clock: EngineClock, steady: SteadyClock) -> Mode {
     }
 }
 
-fn anchor_line((anchor, seen): (AnchorId, sources::AnchorSeen)) -> AnchorLine {
+fn anchor_line((anchor, seen): (AnchorId, sources::AnchorSeen), date: impl Fn(Timestamp) -> Timestamp) -> AnchorLine {
     let sources::AnchorSeen { last, messages, adverts, bad, lost, online, .. } = seen;
-    AnchorLine { anchor, last_seen: last, messages, adverts, bad, lost, online }
+    AnchorLine { anchor, last_seen: last.map(date), messages, adverts, bad, lost, online }
 }

@@ -88,7 +88,7 @@ fn table(status: &Value) -> String {
         ("site", format!("{} ({})", text("site"), text("name"))),
         ("version", text("version")),
         ("up for", format!("{} s", text("uptimeS"))),
-        ("clock", text("clock")),
+        ("clock", format!("{}, at {}", text("clock"), text("at"))),
         ("open visits", text("openVisits")),
         ("clients", text("clients")),
         ("anchors", yes("anchorsConnected").to_owned()),
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn people_read_a_table() {
         let status = json!({
-            "site": "hel-01", "name": "Helsinki", "version": "0.1.0", "uptimeS": 5, "clock": "synced", "openVisits": 2,
+            "site": "hel-01", "name": "Helsinki", "version": "0.1.0", "uptimeS": 5, "clock": "synced", "at": "2026-11-24T10:00:00Z", "openVisits": 2,
             "clients": 1, "anchorsConnected": true, "uplinkConnected": false, "storage": {"bytes": 4096}, "epoch": "e",
             "lanes": {"sales": {"first": 1, "last": 9, "acked": {"cloud": 7}}, "trace": {"first": 0, "last": 0, "acked": {}}},
             "certificates": [
@@ -142,7 +142,7 @@ mod tests {
         site         hel-01 (Helsinki)
         version      0.1.0
         up for       5 s
-        clock        synced
+        clock        synced, at 2026-11-24T10:00:00Z
         open visits  2
         clients      1
         anchors      connected

@@ -110,7 +110,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::BootId;
+    use crate::domain::{BootId, age};
     use Belief::{Proven, Synced, Unsynced};
 
     const HOUR: i64 = 3_600;
@@ -229,6 +229,41 @@ mod tests {
             }
             floor.judge(&synced(NOW, mono));
             prop_assert_eq!(floor.judge(&synced(NOW + 6 * HOUR, mono + 6 * HOUR)), Proven);
+        }
+
+        /// A clock that lies again and again, by decades and through reboots, but never for long, makes no record much older
+        /// than it is to whoever decides by the proven clock.
+        #[test]
+        fn nothing_ends_because_of_a_leap(
+            lies in prop::collection::vec((-60 * YEAR..150 * YEAR, 1_i64..6, 1_i64..10, any::<bool>()), 1..12),
+        ) {
+            let (mut floor, mut mono) = settled();
+            let (mut truth, mut boot, mut records) = (NOW, 0_u128, Vec::new());
+            for (lie, lies_for, tells_for, reboots) in lies {
+                for hour in 0..lies_for + tells_for {
+                    let wall = if hour < lies_for { truth + lie } else { truth };
+                    let kernel = Stamp { boot: BootId(Uuid::from_u128(boot)), ..synced(wall, mono) };
+                    let belief = floor.judge(&kernel);
+                    let as_of = |enough: Belief| {
+                        let quality = if belief >= enough { ClockQuality::Synced } else { ClockQuality::Unsynced };
+                        Stamp { quality, ..kernel }
+                    };
+                    records.push((truth, as_of(Synced)));
+                    for (written, record) in &records {
+                        let slack = if record.boot == kernel.boot { 0 } else { 45 * DAY };
+                        let most = truth - written + slack;
+                        let seems = age(record, None, &as_of(Proven));
+                        prop_assert!(seems.is_none_or(|age| age.as_secs() <= most as u64), "{:?} {}", seems, most);
+                    }
+                    (truth, mono) = (truth + HOUR, mono + HOUR);
+                }
+                if reboots {
+                    let kept = floor.at();
+                    floor = ClockFloor::new(at(BUILT));
+                    floor.restore(kept);
+                    (mono, boot) = (0, boot + 1);
+                }
+            }
         }
     }
 }

@@ -52,6 +52,18 @@ impl Registry {
         self.0.get(tag).filter(|r| r.until.is_none_or(|until| now < until))
     }
 
+    /// The same for whoever keeps another time, to which `lead_us` has to be added to get to dates; where that is not
+    /// known, no tag stops meaning what it does.
+    #[must_use]
+    pub fn in_time(&self, lead_us: Option<i64>) -> Self {
+        let timed = |registration: &Registration| {
+            let until =
+                registration.until.zip(lead_us).map(|(until, lead_us)| until.plus_micros(lead_us.saturating_neg()));
+            Registration { until, ..registration.clone() }
+        };
+        Self(self.0.iter().map(|(tag, registration)| (tag.clone(), timed(registration))).collect())
+    }
+
     /// All of them, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&TagId, &Registration)> {
         self.0.iter()
@@ -67,5 +79,28 @@ impl Registry {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_until_is_judged_in_the_time_of_whoever_asks() {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        let tag: TagId = "t".parse().expect("id");
+        let mut registry = Registry::default();
+        registry.assign(tag.clone(), Registration { role: Role::Visitor, subject: None, until: Some(at(1_000)) });
+        for (lead_s, now, known) in [
+            (Some(0), 999, true),
+            (Some(0), 1_000, false),
+            (Some(900), 99, true),
+            (Some(900), 100, false),
+            (None, 5_000, true),
+        ] {
+            let timed = registry.in_time(lead_s.map(|seconds: i64| seconds * 1_000_000));
+            assert_eq!(timed.get(&tag, at(now)).is_some(), known, "{lead_s:?} {now}");
+        }
     }
 }

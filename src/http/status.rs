@@ -69,7 +69,7 @@ pub(super) async fn status(State(app): State<App>, _: Insider) -> Result<Json<Va
     let degraded = parts.degraded.borrow().clone();
     Ok(Json(json!({
         "site": parts.site.id, "name": parts.site.name, "version": env!("CARGO_PKG_VERSION"),
-        "epoch": parts.store.epoch(), "boot": now.boot, "clock": now.quality, "at": now.wall,
+        "epoch": parts.store.epoch(), "boot": now.boot, "clock": now.quality, "at": now.wall, "clockFloor": parts.clock.floor(),
         "uptimeS": app.begun.elapsed().as_secs(), "pos": heads.pos, "lanes": lanes,
         "storage": {"bytes": bytes},
         "openVisits": parts.telemetry.gauge(Gauge::OpenVisits), "clients": parts.telemetry.gauge(Gauge::Clients),

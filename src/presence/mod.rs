@@ -14,6 +14,7 @@ mod floor;
 mod heat;
 #[cfg(test)]
 mod laws;
+mod mode;
 mod radio;
 mod settings;
 mod task;
@@ -27,5 +28,6 @@ mod zoning;
 pub use calibrate::{AnchorFit, Calibration, CalibrationError, Sample, fit};
 pub use clock::SteadyClock;
 pub use engine::{Engine, Output, Position, Verdict};
+pub use mode::Mode;
 pub use settings::{Settings, Track, Visitors};
-pub use task::{Mode, PresenceError, PresenceTask};
+pub use task::{PresenceError, PresenceTask};

@@ -18,9 +18,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, Output, SteadyClock, Verdict};
+use super::{Engine, Mode, Output, Verdict, clock::Lead};
 use crate::{
-    domain::{Clock, FloorSnapshot, Reading, Registry, Timestamp},
+    domain::{Clock, FloorSnapshot, Presence, Reading, Registry, Timestamp},
     showroom::Dating,
     store::{StoreClosed, StoreHandle},
     telemetry::{Count, Gauge, Telemetry},
@@ -30,15 +30,6 @@ use crate::{
 const BEAT: Duration = Duration::from_millis(250);
 /// The engine stays this far behind, so that readings on their way are not late.
 const SLACK_US: i64 = 300_000;
-
-/// Whose clock drives the engine.
-#[derive(Debug, Clone, Copy)]
-pub enum Mode {
-    /// The box's own: readings were stamped with it as they arrived, and time passes without them.
-    Arrival(SteadyClock),
-    /// That of the readings: recordings and simulations. Without readings it stands still.
-    Payload,
-}
 
 /// Why the engine stopped before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +66,8 @@ impl PresenceTask {
     /// When the store is closed before that.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), PresenceError> {
         let mut registry = self.store.registry();
+        let mut lead = self.look(Lead::default());
+        self.register(&mut registry, lead);
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut out = Output::default();
@@ -85,39 +78,61 @@ impl PresenceTask {
                 () = stop.cancelled() => break,
                 changed = registry.changed(), if registry_open => {
                     registry_open = changed.is_ok();
-                    self.engine.set_registry(newest(&mut registry));
+                    self.register(&mut registry, lead);
                 }
                 _ = beat.tick() => {
+                    let ends_us = lead.ends_us;
+                    lead = self.look(lead);
+                    if ends_us != lead.ends_us {
+                        self.register(&mut registry, lead);
+                    }
                     if let Mode::Arrival(steady) = self.dating {
                         let now = steady.at(self.clock.now()).plus_micros(-SLACK_US);
                         self.engine.advance(now, &mut out);
-                        self.tell(&mut out).await?;
+                        self.tell(&mut out, lead).await?;
                     }
-                    self.show(&mut shown);
+                    self.show(&mut shown, lead);
                     self.progress.fetch_add(1, Ordering::Relaxed);
                 }
                 batch = self.readings.recv(), if open => match batch {
-                    Some(batch) => self.take(&batch, &mut out).await?,
+                    Some(batch) => self.take(&batch, &mut out, lead).await?,
                     None => open = false,
                 },
             }
         }
         while let Ok(batch) = self.readings.try_recv() {
-            self.take(&batch, &mut out).await?;
+            self.take(&batch, &mut out, lead).await?;
         }
-        self.show(&mut shown);
+        self.show(&mut shown, lead);
         Ok(())
     }
 
-    async fn take(&mut self, batch: &[Reading], out: &mut Output) -> Result<(), StoreClosed> {
+    /// How dates lie to the engine's time now.
+    fn look(&self, mut lead: Lead) -> Lead {
+        if let Mode::Arrival(steady) = self.dating {
+            lead.look(&steady, self.clock.now(), self.clock.proven(), self.clock.floor());
+        }
+        lead
+    }
+
+    /// Tells the engine what tags mean, in its own time. Recordings have theirs, and it is that of the dates.
+    fn register(&mut self, registry: &mut watch::Receiver<Arc<Registry>>, lead: Lead) {
+        let newest = registry.borrow_and_update().clone();
+        self.engine.set_registry(match self.dating {
+            Mode::Arrival(_) => Arc::new(newest.in_time(lead.ends_us)),
+            Mode::Payload => newest,
+        });
+    }
+
+    async fn take(&mut self, batch: &[Reading], out: &mut Output, lead: Lead) -> Result<(), StoreClosed> {
         for reading in batch {
             let verdict = self.engine.reading(reading, out);
             self.count(reading, verdict);
             if !out.facts.is_empty() {
-                self.tell(out).await?;
+                self.tell(out, lead).await?;
             }
         }
-        self.tell(out).await
+        self.tell(out, lead).await
     }
 
     fn count(&self, reading: &Reading, verdict: Verdict) {
@@ -137,10 +152,13 @@ impl PresenceTask {
     }
 
     /// Hands the facts over, waiting for room.
-    async fn tell(&self, out: &mut Output) -> Result<(), StoreClosed> {
+    async fn tell(&self, out: &mut Output, lead: Lead) -> Result<(), StoreClosed> {
         out.positions.clear();
         self.telemetry.add(Count::Facts, out.facts.len() as u64);
-        for fact in out.facts.drain(..) {
+        for mut fact in out.facts.drain(..) {
+            if let Presence::Traced { trace, .. } = &mut fact.presence {
+                trace.t0 = trace.t0.plus_micros(lead.shown_us);
+            }
             let dating = self.date(fact.at);
             self.store.record(fact, dating).await?;
         }
@@ -155,18 +173,15 @@ impl PresenceTask {
     }
 
     /// Shows the floor when a second has passed on it since it was shown.
-    fn show(&self, shown: &mut Option<i64>) {
+    fn show(&self, shown: &mut Option<i64>, lead: Lead) {
         let tick = self.engine.last_tick();
         if *shown == tick {
             return;
         }
         *shown = tick;
-        let snapshot = self.engine.snapshot();
+        let mut snapshot = self.engine.snapshot();
+        snapshot.at = snapshot.at.map(|at| at.plus_micros(lead.shown_us));
         self.telemetry.set(Gauge::OpenVisits, i64::try_from(snapshot.visits.len()).unwrap_or(i64::MAX));
         self.snapshot.send_replace(Arc::new(snapshot));
     }
-}
-
-fn newest(registry: &mut watch::Receiver<Arc<Registry>>) -> Arc<Registry> {
-    registry.borrow_and_update().clone()
 }

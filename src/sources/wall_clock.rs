@@ -1,8 +1,8 @@
 //! The box's own wall clock as a source: tells the log when it is learnt and when it steps, so that what was written with
 //! a wrong date can be dated right.
 //!
-//! Both of the kernel's clocks are slewed alike, so their distance changes by steps only. A clock that the kernel does not
-//! believe is not believed here either: its steps are nothing to tell.
+//! Both of the kernel's clocks are slewed alike, so their distance changes by steps only. A clock that is not believed, by
+//! the kernel or for its floor, makes steps that are nothing to tell.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     domain::{BootId, Clock, ClockQuality, ClockSynced, Stamp},
     showroom::Command,
     store::{ReadError, StoreHandle, SubmitError},
-    telemetry::{Count, Telemetry},
+    telemetry::{Count, Gauge, Telemetry},
 };
 
 /// The kernel does not tell when its clock becomes believable.
@@ -84,6 +84,8 @@ impl WallClock {
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             look.tick().await;
+            let synced = self.clock.now().quality == ClockQuality::Synced;
+            self.telemetry.set(Gauge::ClockSynced, i64::from(synced));
             let Some(news) = told.news(self.clock.now(), self.clock.now()) else { continue };
             let offset_ns = news.offset_ns;
             match self.store.submit(None, Command::ClockSynced(news)).await {

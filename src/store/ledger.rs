@@ -169,8 +169,10 @@ impl Ledger {
         for event in events {
             effects.add(self.append(event, command, now)?);
         }
-        if let Command::Presence { fact, .. } = command {
-            visits::follow(&self.conn, fact)?;
+        if let Command::Presence { fact, dating } = command {
+            let (wall, mono_ns) = dated(command, now);
+            let heard = matches!(dating, Dating::Ago(_)).then_some(Stamp { wall, mono_ns, ..*now });
+            visits::follow(&self.conn, fact, heard.as_ref())?;
         }
         Ok(Ok(effects))
     }

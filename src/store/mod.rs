@@ -38,6 +38,6 @@ pub use batch::GroupCommit;
 pub use error::StoreError;
 pub use handle::{AckError, Heads, Job, Receipt, RequestKey, StoreClosed, StoreHandle, SubmitError};
 pub use open::{Options, Store};
-pub use read::{About, LaneQuery, LogEntry, Picture, ReadError, Reader, VisitContext};
+pub use read::{About, LaneQuery, LogEntry, Picture, ReadError, Reader, StoredVisit, VisitContext};
 pub use tokens::{TokenRow, TokenTable};
 pub use writer::Writer;

@@ -5,15 +5,15 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
 use super::{
-    About, VisitContext,
+    About, StoredVisit, VisitContext,
     error::{DbError, row},
     projections::{self, Holder},
     rows::{count, parse, parse_some},
 };
 use crate::{
     domain::{
-        BootId, ClockSynced, CustomerId, Event, KioskId, OpenVisit, Registration, Registry, Role, SessionId, SpotId,
-        StaffId, TagId, Timestamp, Vehicle, VehicleId, VisitId,
+        BootId, ClockQuality, ClockSynced, CustomerId, Event, KioskId, OpenVisit, Registration, Registry, Role,
+        SessionId, SpotId, StaffId, Stamp, TagId, Timestamp, Vehicle, VehicleId, VisitId, dated,
     },
     showroom::{Customer, Interest, KioskSession, StaffMember, Visit},
 };
@@ -151,14 +151,15 @@ fn is_of_an_erased_customer(conn: &Connection, registration: &Registration) -> R
 }
 
 /// The open visits as the engine has to go on with them, oldest first.
-pub(super) fn open_visits(conn: &Connection) -> Result<Vec<OpenVisit>, DbError> {
-    let sql = "SELECT visit, tag, customer, entered_us, last_us, zone, x, y FROM open_visit ORDER BY entered_us, visit";
+pub(super) fn open_visits(conn: &Connection) -> Result<Vec<StoredVisit>, DbError> {
+    let sql = "SELECT visit, tag, customer, entered_us, last_us, zone, x, y, heard_wall_us, heard_boot, heard_mono_ns,
+               heard_quality FROM open_visit ORDER BY entered_us, visit";
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query([])?;
     let mut visits = Vec::new();
     while let Some(row) = rows.next()? {
         let (tag, zone): (String, Option<String>) = (row.get(1)?, row.get(5)?);
-        visits.push(OpenVisit {
+        let open = OpenVisit {
             visit: VisitId(Uuid::from_bytes(row.get(0)?)),
             tag: parse("tag", &tag)?,
             customer: row.get::<_, Option<Bytes>>(2)?.map(|id| CustomerId(Uuid::from_bytes(id))),
@@ -167,9 +168,20 @@ pub(super) fn open_visits(conn: &Connection) -> Result<Vec<OpenVisit>, DbError> 
             zone: parse_some("zone", zone.as_deref())?,
             x: row.get(6)?,
             y: row.get(7)?,
-        });
+        };
+        let heard = heard_of(row)?;
+        let word = heard.map(|heard| clock_of(conn, heard.boot)).transpose()?.flatten();
+        visits.push(StoredVisit { open, heard, word });
     }
     Ok(visits)
+}
+
+/// When the tag of an open visit was last heard, if that is of the clocks of the box.
+fn heard_of(row: &Row<'_>) -> Result<Option<Stamp>, DbError> {
+    let (Some(wall), Some(boot)) = (row.get(8)?, row.get::<_, Option<Bytes>>(9)?) else { return Ok(None) };
+    let quality = if row.get::<_, i64>(11)? == 1 { ClockQuality::Synced } else { ClockQuality::Unsynced };
+    let (wall, boot) = (Timestamp::from_micros(wall), BootId(Uuid::from_bytes(boot)));
+    Ok(Some(Stamp { wall, mono_ns: row.get(10)?, boot, quality }))
 }
 
 /// Visits that are not over, oldest first.
@@ -187,7 +199,7 @@ pub(super) fn visit_context(conn: &Connection, id: VisitId) -> Result<Option<Vis
         id,
         customer: visit.customer,
         customer_name: known.as_ref().and_then(|known| known.personal.text("name")).map(str::to_owned),
-        entered_at: visit.entered_at,
+        entered_at: entered_at(conn, id)?.unwrap_or(visit.entered_at),
         zone: visit.zone,
         x: visit.x,
         y: visit.y,
@@ -195,6 +207,20 @@ pub(super) fn visit_context(conn: &Connection, id: VisitId) -> Result<Option<Vis
         interests: interests(conn, id, visit.customer)?,
         wishes: known.as_ref().map(wishes).unwrap_or_default(),
     }))
+}
+
+/// When a visit began, by what was learnt of the clock of that boot since; `None` when that changes nothing.
+fn entered_at(conn: &Connection, id: VisitId) -> Result<Option<Timestamp>, DbError> {
+    let sql = "SELECT log.wall_us, log.boot, log.mono_ns, log.quality FROM visit JOIN log ON log.pos = visit.pos
+               WHERE visit.visit = ?1";
+    let read = |row: &Row<'_>| {
+        let quality = if row.get::<_, i64>(3)? == 1 { ClockQuality::Synced } else { ClockQuality::Unsynced };
+        let (wall, boot) = (Timestamp::from_micros(row.get(0)?), BootId(Uuid::from_bytes(row.get(1)?)));
+        Ok(Stamp { wall, mono_ns: row.get(2)?, boot, quality })
+    };
+    let entered = conn.prepare_cached(sql)?.query_row([id.0.as_bytes()], read).optional()?;
+    let Some(entered) = entered.filter(|entered| entered.quality == ClockQuality::Unsynced) else { return Ok(None) };
+    Ok(dated(&entered, clock_of(conn, entered.boot)?.as_ref()))
 }
 
 fn wishes(customer: &Customer) -> Vec<String> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{pages, pool::Pool, queries};
 use crate::domain::{
-    BootId, ClockSynced, ConsumerId, CustomerId, Event, Lane, LaneItem, OpenVisit, StaffId, Timestamp, Vehicle,
+    BootId, ClockSynced, ConsumerId, CustomerId, Event, Lane, LaneItem, OpenVisit, StaffId, Stamp, Timestamp, Vehicle,
     VisitId, ZoneId,
 };
 use crate::showroom::{Customer, Interest, KioskSession, StaffMember};
@@ -42,6 +42,17 @@ pub struct VisitContext {
     pub interests: Vec<Interest>,
     /// What the customer's profile says they look for (makes, models, types), as `vehicle_interest`.
     pub wishes: Vec<String>,
+}
+
+/// A visit that was open at the last commit, in the engine's time of then.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredVisit {
+    /// As the engine told it.
+    pub open: OpenVisit,
+    /// What the clocks of the box said at its `last_at`; `None` when the engine ran on the readings' own clock.
+    pub heard: Option<Stamp>,
+    /// What was learnt of the clock of that boot since.
+    pub word: Option<ClockSynced>,
 }
 
 /// What a reader of an event needs beside it, as of now.
@@ -134,7 +145,7 @@ impl Reader {
     }
 
     /// Visits that were open at the last commit, with their tags, for the engine to go on with.
-    pub async fn open_visits(&self) -> Result<Vec<OpenVisit>, ReadError> {
+    pub async fn open_visits(&self) -> Result<Vec<StoredVisit>, ReadError> {
         self.pool.ask("reading the open visits", queries::open_visits).await
     }
 

@@ -21,7 +21,7 @@ const FOREIGN_ID: i64 = -1;
 /// Only a checkpoint of our own readers can make the writer wait.
 const WRITER_PATIENCE: Duration = Duration::from_millis(250);
 
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_4.sql")];
 
 /// The version that this program writes.
 pub(super) fn known_version() -> i64 {

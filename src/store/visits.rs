@@ -1,15 +1,16 @@
 //! Which visits are open, with their tags, so that the engine can go on with them after a restart.
 //!
-//! Kept from the facts, since no event holds a tag. A visit whose customer is erased stays open under a tag that nobody
+//! Kept from the facts, since no event holds a tag. The times are the engine's; beside the last stands when that was on the
+//! clocks of the box, if the engine runs on them. A visit whose customer is erased stays open under a tag that nobody
 //! carries: the engine ends it by silence.
 
 use rusqlite::{Connection, params};
 
-use super::error::DbError;
-use crate::domain::{CustomerId, Fact, Presence, VisitId, ZoneId};
+use super::{error::DbError, rows::quality_int};
+use crate::domain::{CustomerId, Fact, Presence, Stamp, VisitId, ZoneId};
 
-/// Follows one fact.
-pub(super) fn follow(conn: &Connection, fact: &Fact) -> Result<(), DbError> {
+/// Follows one fact; `heard` is its moment on the clocks of the box.
+pub(super) fn follow(conn: &Connection, fact: &Fact, heard: Option<&Stamp>) -> Result<(), DbError> {
     let at = fact.at.micros();
     match &fact.presence {
         Presence::Entered { visit, customer, zone, x, y, tag, .. } => {
@@ -18,12 +19,14 @@ pub(super) fn follow(conn: &Connection, fact: &Fact) -> Result<(), DbError> {
             let customer = customer.map(|id| id.0.into_bytes());
             let values = params![visit.0.as_bytes(), tag.as_str(), customer, at, name(zone.as_ref()), x, y];
             conn.prepare_cached(sql)?.execute(values)?;
+            keep_last(conn, *visit, at, heard)?;
         }
         Presence::Moved { visit, to, x, y, .. } => {
-            let sql = "UPDATE open_visit SET last_us = ?2, zone = ?3, x = ?4, y = ?5 WHERE visit = ?1";
-            conn.prepare_cached(sql)?.execute(params![visit.0.as_bytes(), at, name(to.as_ref()), x, y])?;
+            let sql = "UPDATE open_visit SET zone = ?2, x = ?3, y = ?4 WHERE visit = ?1";
+            conn.prepare_cached(sql)?.execute(params![visit.0.as_bytes(), name(to.as_ref()), x, y])?;
+            keep_last(conn, *visit, at, heard)?;
         }
-        Presence::Dwelled { visit, .. } | Presence::Traced { visit, .. } => heard(conn, *visit, at)?,
+        Presence::Dwelled { visit, .. } | Presence::Traced { visit, .. } => keep_last(conn, *visit, at, heard)?,
         Presence::Exited { visit, .. } => {
             conn.prepare_cached("DELETE FROM open_visit WHERE visit = ?1")?.execute([visit.0.as_bytes()])?;
         }
@@ -36,9 +39,17 @@ fn name(zone: Option<&ZoneId>) -> Option<&str> {
     zone.map(ZoneId::as_str)
 }
 
-fn heard(conn: &Connection, visit: VisitId, at: i64) -> Result<(), DbError> {
-    let sql = "UPDATE open_visit SET last_us = ?2 WHERE visit = ?1";
-    conn.prepare_cached(sql)?.execute(params![visit.0.as_bytes(), at])?;
+fn keep_last(conn: &Connection, visit: VisitId, at: i64, heard: Option<&Stamp>) -> Result<(), DbError> {
+    let sql = "UPDATE open_visit SET last_us = ?2, heard_wall_us = ?3, heard_boot = ?4, heard_mono_ns = ?5,
+               heard_quality = ?6 WHERE visit = ?1";
+    conn.prepare_cached(sql)?.execute(params![
+        visit.0.as_bytes(),
+        at,
+        heard.map(|heard| heard.wall.micros()),
+        heard.map(|heard| heard.boot.0.into_bytes()),
+        heard.map(|heard| heard.mono_ns),
+        heard.map(|heard| quality_int(heard.quality)),
+    ])?;
     Ok(())
 }
 

@@ -65,6 +65,7 @@ metrics! {
         OpenVisits = "showfloor_open_visits", "Visits that are open.";
         LogPos = "showfloor_store_pos", "Position of the newest event.";
         UplinkConnected = "showfloor_uplink_connected", "1 while the uplink's broker is connected.";
+        ClockSynced = "showfloor_clock_synced", "1 while the wall clock is believed.";
         AnchorsConnected = "showfloor_anchors_connected", "1 while the anchors' broker is connected.";
         UplinkCertificateDays = "showfloor_uplink_certificate_days", "Days until our certificate at the uplink's broker ends.";
         AnchorsCertificateDays = "showfloor_anchors_certificate_days", "Days until our certificate at the anchors' broker ends.";

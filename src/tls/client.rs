@@ -18,7 +18,7 @@ use super::{
     files::{Material, TlsFiles, read},
     report::Report,
 };
-use crate::domain::{Clock, Stamp};
+use crate::domain::{Clock, ClockQuality, Stamp};
 
 /// What one connection to the broker is secured with; for the MQTT client, which knows the type.
 pub type Session = Arc<ClientConfig>;
@@ -114,7 +114,8 @@ impl ClientTls {
     }
 }
 
-/// Certificates are judged by the clock that everything else goes by.
+/// Certificates are judged by the clock that everything else goes by. A box that does not know the time (1970) knows at
+/// least that it is not before the floor: else no certificate would be valid yet, and it could connect to nobody.
 struct Watch(Arc<dyn Clock>);
 
 impl fmt::Debug for Watch {
@@ -125,8 +126,39 @@ impl fmt::Debug for Watch {
 
 impl TimeProvider for Watch {
     fn current_time(&self) -> Option<UnixTime> {
-        let Stamp { wall, .. } = self.0.now();
+        let Stamp { wall, quality, .. } = self.0.now();
+        let floor = self.0.floor().filter(|_| quality == ClockQuality::Unsynced);
+        let wall = floor.map_or(wall, |floor| wall.max(floor));
         let seconds = u64::try_from(wall.whole_second()).unwrap_or(0);
         Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{BootId, Timestamp};
+
+    struct Hand(Stamp);
+
+    impl Clock for Hand {
+        fn now(&self) -> Stamp {
+            self.0
+        }
+
+        fn floor(&self) -> Option<Timestamp> {
+            Some(Timestamp::from_micros(5_000_000))
+        }
+    }
+
+    #[test]
+    fn a_box_in_1970_judges_certificates_by_the_floor() {
+        use ClockQuality::{Synced, Unsynced};
+        for (wall, quality, judged) in [(1, Unsynced, 5), (9, Unsynced, 9), (9, Synced, 9)] {
+            let boot = BootId(uuid::Uuid::nil());
+            let now = Stamp { wall: Timestamp::from_micros(wall * 1_000_000), mono_ns: 0, boot, quality };
+            let time = Watch(Arc::new(Hand(now))).current_time().expect("a time");
+            assert_eq!(time.as_secs(), judged, "{wall} {quality:?}");
+        }
     }
 }

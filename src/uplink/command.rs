@@ -41,7 +41,7 @@ pub(super) struct CommandRequest {
 }
 
 impl CommandRequest {
-    /// Whether it comes in time. Judged only by a clock that is believed.
+    /// Whether it comes in time. Judged only by a clock that is proven.
     ///
     /// # Errors
     /// When it is over 7 days old (its result may be forgotten already, so it could be done twice), dated over a day

@@ -79,7 +79,7 @@ impl CommandDesk {
     }
 
     async fn obey(&mut self, request: CommandRequest) -> Result<Vec<u8>, UplinkError> {
-        let checked = request.check_age(self.clock.now());
+        let checked = request.check_age(self.clock.proven());
         let CommandRequest { id, written_id, command, .. } = request;
         let outcome = if let Err(refusal) = checked {
             self.recent.pos_of(id).ok_or(refusal)

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::print_stderr)] // helpers of tests are tests
 
 mod bad_input;
+mod clock;
 mod cloud;
 mod demo;
 mod lan;

@@ -59,7 +59,10 @@ async fn erasing_leaves_no_byte_of_name_or_tag_and_the_events_stay() {
     assert_eq!((&personal[0], &personal[2]), (&Revealed::Erased, &Revealed::Erased));
     assert!(matches!(personal[1], Revealed::Present(_)));
     let open = reader.open_visits().await.expect("reads");
-    assert!(open.iter().all(|visit| visit.customer.is_none() && visit.tag.as_str().starts_with("erased:")), "{open:?}");
+    assert!(
+        open.iter().all(|seen| seen.open.customer.is_none() && seen.open.tag.as_str().starts_with("erased:")),
+        "{open:?}"
+    );
     let picture = reader.picture().await.expect("reads");
     assert!(picture.visits.iter().any(|visit| visit.id == visit_id(1)), "the visit goes on, of nobody");
     assert!(picture.visits.iter().all(|visit| visit.customer.is_none() && visit.customer_name.is_none()));

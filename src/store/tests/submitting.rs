@@ -174,7 +174,14 @@ async fn facts_are_dated_on_both_clocks_by_when_they_happened() {
     assert_eq!(times[1], 99);
     assert!(times[2] > START_US);
     let open = store.handle.reader().open_visits().await.expect("reads");
-    assert_eq!((open[0].entered_at.micros(), open[0].last_at.micros(), open[0].x), (77, 99, 3.0));
+    let seen = &open[0].open;
+    assert_eq!((seen.entered_at.micros(), seen.last_at.micros(), seen.x, open[0].heard), (77, 99, 3.0, None));
+    store.handle.record(fact(105, moved(1)), ago).await.expect("is open");
+    store.done(stock("V8")).await;
+    let open = store.handle.reader().open_visits().await.expect("reads");
+    let heard = open[0].heard.expect("on the clocks of the box");
+    assert!((START_US - 10_000_000..START_US - 9_000_000).contains(&heard.wall.micros()), "{heard:?}");
+    assert_eq!((heard.boot, open[0].open.last_at.micros()), (BootId(uuid::Uuid::from_u128(7)), 105));
     store.handle.record(fact(100, exited(1)), Dating::AsSaid).await.expect("is open");
     store.done(stock("V2")).await;
     assert_eq!(store.handle.reader().open_visits().await.expect("reads"), []);
