@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::{
     disk::Disk,
     fault::{Answer, Fault},
-    machine::{Machine, Operation},
+    machine::{Machine, Operation, Power},
     served::Served,
     survival::{Manner, survivors},
     tree::Tree,
@@ -141,8 +141,13 @@ impl Mount {
         state.cut_at = Some(state.operations.len() as u64 + nth);
     }
 
-    /// Waits until the power has gone by itself; whether it has.
+    /// Whether the power has gone.
     #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.machine.state().power != Power::On
+    }
+
+    /// Waits until the power has gone by itself; whether it has.
     pub fn wait_for_cut(&self, patience: Duration) -> bool {
         self.machine.wait(patience)
     }

@@ -11,12 +11,14 @@ use std::{
     time::SystemTime,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::disk::{Change, Ino, ROOT};
 
 const BLOCK: u64 = 4096;
 
 /// Rights, owner and time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
     /// Rights, without the type.
     pub mode: u16,
@@ -37,7 +39,7 @@ impl Meta {
 }
 
 /// A file or a directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Node {
     /// Its bytes.
     File(Vec<u8>),
@@ -60,7 +62,7 @@ impl Node {
 }
 
 /// Files and directories by number; some may have no name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tree {
     nodes: BTreeMap<Ino, (Node, Meta)>,
 }
