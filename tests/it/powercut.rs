@@ -11,12 +11,11 @@ use powercut::{
     Answer, Fault, Kind, Mount,
     harness::{Setup, Summary, cuts, kills},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    support::{Broker, SITE, Showroom, wait_for},
+    support::{Broker, SITE, Showroom, get},
     tablet::Tablet,
-    world::World,
 };
 
 /// Says aloud where it is not possible; in CI it must be.
@@ -51,7 +50,8 @@ fn fifty_power_cuts_lose_nothing() {
     let keep = Path::new(env!("CARGO_TARGET_TMPDIR")).join("powercut");
     let summary = cuts(&setup(env!("CARGO_BIN_EXE_showfloor"), 1, &keep), 50, |_| ()).expect("the harness works");
     assert!(summary.failures.is_empty(), "{summary}");
-    assert!(summary.cuts >= 50 && summary.promises > 500 && summary.unsynced > 1_000, "it worked at all: {summary}");
+    let worked = summary.promises > 500 && summary.unsynced > 500 && summary.events.iter().all(|events| *events > 10);
+    assert!(summary.cuts >= 50 && worked, "there was something to lose: {summary}");
 }
 
 /// The shipped program with one word of it changed: `synchronous=NORMAL`, which does not sync at each commit.
@@ -113,7 +113,6 @@ fn a_disk_that_fails_at_any_operation_of_a_commit_loses_no_promise_and_heals() {
     showroom.start();
     let kiosk = Tablet::connect(showroom.http, &showroom.token("kiosk", "K1"), "");
     kiosk.hear("INITIAL_STATE");
-    World::connect(broker.port, "hel-01");
     assert_eq!(kiosk.ask("SESSION_START", "s", &json!({}))["type"], "ACK");
     let faults = [Answer::Error(libc::ENOSPC), Answer::Error(libc::EIO), Answer::Short(7)];
     let mut promised = Vec::new();
@@ -127,11 +126,9 @@ fn a_disk_that_fails_at_any_operation_of_a_commit_loses_no_promise_and_heals() {
         promised.extend([ill, well].into_iter().filter(|answer| answer["type"] == "ACK"));
     }
     let service = showroom.token("service", "probe");
-    let events = wait_for("the log", || {
-        let (status, body) = crate::support::get(showroom.http, "/api/v1/events?limit=1000", Some(&service));
-        (status == 200).then(|| serde_json::from_str::<serde_json::Value>(&body).expect("JSON"))
-    });
-    let called = |pos: &serde_json::Value| {
+    let events = get(showroom.http, "/api/v1/events?limit=1000", Some(&service)).1;
+    let events: Value = serde_json::from_str(&events).expect("JSON");
+    let called = |pos: &Value| {
         let events = events["events"].as_array().expect("events");
         events.iter().any(|event| event["pos"] == *pos && event["kind"] == "kiosk.called")
     };

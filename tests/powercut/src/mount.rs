@@ -141,6 +141,11 @@ impl Mount {
         state.cut_at = Some(state.operations.len() as u64 + nth);
     }
 
+    /// Takes an order to cut back, if it has not happened yet.
+    pub fn keep_power(&self) {
+        self.machine.state().cut_at = None;
+    }
+
     /// Whether the power has gone.
     #[must_use]
     pub fn is_cut(&self) -> bool {
@@ -148,6 +153,7 @@ impl Mount {
     }
 
     /// Waits until the power has gone by itself; whether it has.
+    #[allow(clippy::must_use_candidate)] // one may wait without caring how it ends
     pub fn wait_for_cut(&self, patience: Duration) -> bool {
         self.machine.wait(patience)
     }
@@ -202,6 +208,7 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         self.machine.release();
+        #[allow(clippy::print_stderr)] // nobody is left to be told
         if let Err(error) = self.unmount() {
             eprintln!("{} stays mounted: {error}", self.point.display());
         }

@@ -44,7 +44,27 @@ pub enum Node {
     /// Its bytes.
     File(Vec<u8>),
     /// Its names.
+    #[serde(with = "pairs")]
     Dir(BTreeMap<OsString, Ino>),
+}
+
+/// Names are no text, so JSON cannot have them as keys.
+mod pairs {
+    use std::{collections::BTreeMap, ffi::OsString};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::disk::Ino;
+
+    type Names = BTreeMap<OsString, Ino>;
+
+    pub(super) fn serialize<S: Serializer>(names: &Names, serializer: S) -> Result<S::Ok, S::Error> {
+        names.iter().collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Names, D::Error> {
+        Ok(Vec::<(OsString, Ino)>::deserialize(deserializer)?.into_iter().collect())
+    }
 }
 
 impl Node {

@@ -137,11 +137,11 @@ fn a_disk_with_an_end_is_full_at_it_and_has_room_again() {
     disk.set_capacity(Some(64 << 10));
     let path = disk.path().join("a");
     let mut file = fs::File::create(&path).expect("made");
-    let error = file.write_all(&[1; 128 << 10]).expect_err("full");
+    let error = file.write_all(&vec![1; 128 << 10]).expect_err("full");
     assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
     drop(file);
     fs::remove_file(&path).expect("removed");
-    fs::write(&path, [1; 32 << 10]).expect("room again");
+    fs::write(&path, vec![1; 32 << 10]).expect("room again");
 }
 
 #[test]

@@ -25,8 +25,8 @@ pub(super) fn walk(cloud: &Cloud, outside: &Knowledge, rng: &mut Rng, stop: &Ato
     while !stop.load(Ordering::Relaxed) {
         let t = {
             let mut knows = locked(outside);
-            let step = if rng.u8(0..60) == 0 { LONG } else { 1.0 };
-            knows.floor_t = knows.floor_t.max(BEGIN) + step;
+            let passed = if rng.u8(0..60) == 0 { LONG } else { 1.0 };
+            knows.floor_t = knows.floor_t.max(BEGIN) + passed;
             knows.floor_t
         };
         for (tag, place) in TAGS.iter().zip(&mut places) {

@@ -236,7 +236,7 @@ fn customer(n: u64) -> String {
 /// A car that is like no other before.
 pub(super) fn car(n: u64) -> Value {
     let status = ["available", "reserved", "sold"][(n % 3) as usize];
-    let spot = (n % 5 == 0).then_some("A0");
+    let spot = n.is_multiple_of(5).then_some("A0");
     json!({"id": format!("V{}", n % 5), "make": "Volvo", "model": "EX40", "year": 2026, "type": "suv", "price": n,
         "currency": "EUR", "status": status, "spot": spot})
 }

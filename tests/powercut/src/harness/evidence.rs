@@ -22,13 +22,23 @@ use super::{
 };
 use crate::{Change, Cut, Disk, Mount, Tree, survivors};
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Kept {
     seed: u64,
     durable: Tree,
     unsynced: Vec<Change>,
     tokens: [String; 3],
     outside: Outside,
+}
+
+/// The same, as it is written.
+#[derive(Serialize)]
+struct Keeping<'a> {
+    seed: u64,
+    durable: &'a Tree,
+    unsynced: &'a [Change],
+    tokens: &'a [String; 3],
+    outside: &'a Outside,
 }
 
 pub(super) fn keep(
@@ -47,11 +57,9 @@ pub(super) fn keep(
     fs::write(folder.join("operations.txt"), operations.join("\n"))?;
     let said = format!("{} changes were not synced; of them survived: {:?}\n", cut.disk.unsynced().len(), cut.manner);
     fs::write(folder.join("cut.txt"), said)?;
-    let kept = serde_json::json!({
-        "seed": cut.seed, "durable": cut.disk.durable(), "unsynced": cut.disk.unsynced(), "tokens": tokens,
-        "outside": outside,
-    });
-    fs::write(folder.join("disk.json"), kept.to_string())
+    let (seed, durable, unsynced) = (cut.seed, cut.disk.durable(), cut.disk.unsynced());
+    let keeping = serde_json::to_vec(&Keeping { seed, durable, unsynced, tokens, outside })?;
+    fs::write(folder.join("disk.json"), keeping)
 }
 
 /// Starts the program on the disk of a cut that failed; what is wrong this time.

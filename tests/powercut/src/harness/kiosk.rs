@@ -71,13 +71,13 @@ impl Kiosk<'_> {
         let mut socket = Socket::connect(self.port, &format!("token={}", self.token))?;
         let open: Vec<Request> = locked(self.outside).open(Source::Kiosk).cloned().collect();
         for request in open {
-            self.ask(&mut socket, &request)?;
+            ask(&mut socket, &request)?;
         }
-        self.ask(&mut socket, &self.note("SESSION_START", |_| json!({})))?;
+        ask(&mut socket, &self.note("SESSION_START", |_| json!({})))?;
         while !stop.load(Ordering::Relaxed) {
             if locked(self.outside).open(Source::Kiosk).count() < IN_FLIGHT && rng.u8(0..4) > 0 {
                 let request = self.message(rng);
-                self.ask(&mut socket, &request)?;
+                ask(&mut socket, &request)?;
             } else if let Some(frame) = socket.next()? {
                 self.take(&frame, &mut ledger)?;
             }
@@ -93,7 +93,7 @@ impl Kiosk<'_> {
         let mut socket = Socket::connect(self.port, &format!("token={}", self.token))?;
         for request in open.iter().chain(others) {
             waiting.push(request.id.clone());
-            self.ask(&mut socket, request)?;
+            ask(&mut socket, request)?;
         }
         let end = Instant::now() + PATIENCE;
         while !waiting.is_empty() {
@@ -125,10 +125,6 @@ impl Kiosk<'_> {
         Ok(())
     }
 
-    fn ask(&self, socket: &mut Socket, request: &Request) -> Result<(), String> {
-        socket.send(&json!({"type": request.kind, "id": request.id, "payload": request.body}))
-    }
-
     fn note(&self, kind: &str, body: impl FnOnce(u64) -> Value) -> Request {
         let mut knows = locked(self.outside);
         let n = knows.next();
@@ -157,4 +153,8 @@ impl Kiosk<'_> {
             _ => self.note("KIOSK_INTEREST", |n| json!({"vehicleId": car, "interestLevel": n as f64 / 1e6})),
         }
     }
+}
+
+fn ask(socket: &mut Socket, request: &Request) -> Result<(), String> {
+    socket.send(&json!({"type": request.kind, "id": request.id, "payload": request.body}))
 }

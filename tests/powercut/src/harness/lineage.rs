@@ -27,9 +27,9 @@ use super::{
 use crate::{Cut, Fault, Mount};
 
 /// A cut in the first operations of a start: how often, and how far.
-const EARLY: (f64, u64) = (0.15, 80);
+const EARLY: (f64, u64) = (0.2, 40);
 /// Operations of a cut under load: 10 to the power of 1 to this.
-const LATEST: f64 = 3.2;
+const LATEST: f64 = 3.4;
 /// Load that did not get as far is cut where it is.
 const LOAD: Duration = Duration::from_secs(8);
 
@@ -65,7 +65,8 @@ pub(super) struct Tally {
     /// Changes that were not synced when the power went.
     pub(super) unsynced: u64,
     pub(super) promises: u64,
-    pub(super) events: u64,
+    /// Of `sales`, `presence` and `trace`.
+    pub(super) events: [u64; 3],
     pub(super) in_start: u64,
 }
 
@@ -121,8 +122,7 @@ impl<'a> Lineage<'a> {
     /// All its cuts, and an end in order.
     pub(super) fn live(&mut self) -> Result<(), End> {
         while self.tally.cuts < self.setup.cuts {
-            let early = self.rng.f64() < EARLY.0;
-            if early {
+            if self.rng.f64() < EARLY.0 {
                 self.disk.cut_at(self.rng.u64(1..=EARLY.1));
             }
             match self.daemon.start(|| self.disk.is_cut())? {
@@ -134,10 +134,14 @@ impl<'a> Lineage<'a> {
                 }
                 Started::Failed(problem) => return Err(self.failed(vec![problem])?),
             }
-            if !early {
+            self.disk.keep_power();
+            if self.disk.is_cut() {
+                // Between the answer that it is ready and now.
+                self.cut()?;
+            } else {
                 self.check()?;
+                self.load()?;
             }
-            self.load()?;
         }
         match self.daemon.start(|| false)? {
             Started::Ready => {}
@@ -146,7 +150,7 @@ impl<'a> Lineage<'a> {
         }
         self.check()?;
         let knows = locked(&self.outside);
-        self.tally.events = knows.shown.len() as u64;
+        self.tally.events = ["sales", "presence", "trace"].map(|lane| knows.heads.get(lane).copied().unwrap_or(0));
         self.tally.promises = knows.answers.len() as u64;
         drop(knows);
         match self.daemon.stop()? {
@@ -169,13 +173,11 @@ impl<'a> Lineage<'a> {
         if locked(&self.outside).counter == 0 {
             let cars: Vec<_> = (0..5).map(|_| note(&self.outside, "vehicle.upsert", car)).collect();
             if let Err(problem) = self.cloud.insist(&self.outside, &cars) {
-                return if self.disk.is_cut() { self.cut() } else { Err(self.failed(vec![problem])?) };
+                return Err(self.failed(vec![problem])?);
             }
         }
         let operations = 10_f64.powf(1.0 + self.rng.f64() * (LATEST - 1.0)) as u64;
-        if !self.disk.is_cut() {
-            self.disk.cut_at(operations);
-        }
+        self.disk.cut_at(operations);
         let stop = AtomicBool::new(false);
         let [mut a, mut b, mut c, mut d] = [self.rng.fork(), self.rng.fork(), self.rng.fork(), self.rng.fork()];
         let (outside, port, [kiosk, staff, _]) = (&self.outside, self.daemon.http, &self.tokens);

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Source {
+pub(super) enum Source {
     /// A guest at a kiosk, over the WebSocket.
     Kiosk,
     /// The cloud, over MQTT.
@@ -24,20 +24,20 @@ pub enum Source {
 
 /// Something that was asked for under an id, and must be done at most once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Request {
+pub(super) struct Request {
     /// By whom.
-    pub source: Source,
+    pub(super) source: Source,
     /// Its id.
-    pub id: String,
+    pub(super) id: String,
     /// Type of the message, or kind of the command.
-    pub kind: String,
+    pub(super) kind: String,
     /// Its payload.
-    pub body: Value,
+    pub(super) body: Value,
 }
 
 /// What was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Answer {
+pub(super) enum Answer {
     /// Done, at this position.
     Done(u64),
     /// Refused, for this reason.
@@ -46,7 +46,7 @@ pub enum Answer {
 
 /// Everything the outside knows of one lineage.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Outside {
+pub(super) struct Outside {
     pub(super) epoch: Option<String>,
     /// What was asked, in order.
     pub(super) asked: Vec<Request>,
@@ -62,6 +62,8 @@ pub struct Outside {
     pub(super) cursors: BTreeMap<String, u64>,
     /// Last number of a lane that anybody was told.
     pub(super) heads: BTreeMap<String, u64>,
+    /// Numbers of a lane that the box said it does not hold any more, first and last.
+    gaps: BTreeMap<String, BTreeSet<(u64, u64)>>,
     /// Makes each request another one.
     pub(super) counter: u64,
     /// Time on the floor.
@@ -167,6 +169,13 @@ impl Outside {
         *head = last.max(*head);
     }
 
+    /// Whether what was shown at a position went with the box's word: in a gap.
+    pub(super) fn is_gone(&self, pos: u64) -> bool {
+        let number = |event: &Value| Some((event["lane"].as_str()?.to_owned(), event["seq"].as_u64()?));
+        let Some((lane, seq)) = self.shown.get(&pos).and_then(number) else { return false };
+        self.gaps.get(&lane).is_some_and(|gaps| gaps.iter().any(|(from, to)| (*from..=*to).contains(&seq)))
+    }
+
     fn epoch(&mut self, epoch: &Value) {
         let Some(epoch) = epoch.as_str() else { return };
         match &self.epoch {
@@ -234,7 +243,7 @@ impl Outside {
             return Some((header, Vec::new()));
         }
         self.epoch(&header["epoch"]);
-        let sum: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sum = hex::encode(Sha256::digest(body));
         if header["sha256"] != sum || header["bytes"] != body.len() {
             self.contradict(format!("a batch is not what its header says: {header}"));
             return None;
@@ -263,8 +272,11 @@ impl Outside {
                 self.contradict(format!("lane {lane} goes on with {item} after {last}"));
             }
             last = to.unwrap_or(last);
-            if item["gap"].is_null() {
-                self.event(item);
+            match (from, to, item["gap"].is_null()) {
+                (Some(from), Some(to), false) => {
+                    self.gaps.entry(lane.clone()).or_default().insert((from, to));
+                }
+                _ => self.event(item),
             }
         }
         if header["upto"] != last || header["count"] != items.len() {

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 pub(super) const SITE: &str = "hel-01";
 /// For anything that should be there in a moment, on a machine that has much else to do.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 const FLOOR: &str = r#"
 [site]
@@ -166,10 +166,6 @@ level = "info"
 
     fn config(&self) -> PathBuf {
         self.dir.path().join("showfloor.toml")
-    }
-
-    pub(super) fn folder(&self) -> &Path {
-        self.dir.path()
     }
 
     pub(super) fn log(&self) -> String {

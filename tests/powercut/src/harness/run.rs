@@ -29,8 +29,8 @@ pub struct Summary {
     pub unsynced: u64,
     /// Answers that the outside had.
     pub promises: u64,
-    /// Events in the logs at the end.
-    pub events: u64,
+    /// Events in the logs at the end: of `sales`, `presence` and `trace`.
+    pub events: [u64; 3],
     /// Cuts after which something was wrong.
     pub failures: Vec<Failed>,
     /// How long it took.
@@ -44,7 +44,9 @@ impl Summary {
         self.operations += tally.operations;
         self.unsynced += tally.unsynced;
         self.promises += tally.promises;
-        self.events += tally.events;
+        for (sum, events) in self.events.iter_mut().zip(tally.events) {
+            *sum += events;
+        }
     }
 }
 
@@ -92,7 +94,7 @@ impl fmt::Display for Summary {
         writeln!(
             f,
             "{} cuts in {:.0} s, {} of them during a start; {} operations of the disk, {} changes not synced at a cut; \
-             {} answers promised, {} events; {} cuts failed",
+             {} answers promised, {:?} events of sales, presence and trace; {} cuts failed",
             self.cuts,
             self.took.as_secs_f64(),
             self.in_start,

@@ -21,8 +21,8 @@ pub(super) fn watch(
     let resume = {
         let knows = locked(outside);
         // Some way back, so that positions are told again.
-        let known: Vec<u64> = knows.told.keys().rev().take(200).copied().collect();
-        let from = (!known.is_empty()).then(|| known[rng.usize(0..known.len())]);
+        let heard: Vec<u64> = knows.told.keys().rev().take(200).copied().collect();
+        let from = (!heard.is_empty()).then(|| heard[rng.usize(0..heard.len())]);
         knows.epoch.clone().zip(from)
     };
     let query = resume.as_ref().map(|(epoch, pos)| format!("&resume={epoch}:{pos}")).unwrap_or_default();
