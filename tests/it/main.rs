@@ -3,13 +3,12 @@
 #![allow(unreachable_pub)] // one binary: `pub` is to its modules
 #![allow(clippy::expect_used, clippy::print_stderr)] // helpers of tests are tests
 
-#[path = "../../src/tls/testing.rs"]
-
 mod bad_input;
 mod cloud;
 mod demo;
 mod lan;
 mod main_job;
+#[path = "../../src/tls/testing.rs"]
 mod pki;
 mod powercut;
 mod start;
