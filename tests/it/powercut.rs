@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use powercut::{
+use ::powercut::{
     Answer, Fault, Kind, Mount,
     harness::{Setup, Summary, cuts, kills},
 };

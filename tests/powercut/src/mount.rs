@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fastrand::Rng;
 use fuser::{BackgroundSession, Config, MountOption};
 use rustix::mount::{UnmountFlags, unmount};
 use tempfile::TempDir;
@@ -176,7 +177,7 @@ impl Mount {
             child.wait()?;
         }
         self.unmount()?;
-        let seed = Rng::for_cut(self.seed, self.cuts);
+        let seed = seed_of(self.seed, self.cuts);
         self.cuts += 1;
         let (disk, operations) = {
             let mut state = self.machine.state();
@@ -215,13 +216,9 @@ impl Drop for Mount {
     }
 }
 
-struct Rng;
-
-impl Rng {
-    /// The seed of one cut among those of a mount.
-    fn for_cut(seed: u64, cut: u64) -> u64 {
-        fastrand::Rng::with_seed(seed ^ cut.wrapping_mul(0x9E37_79B9_7F4A_7C15)).u64(..)
-    }
+/// The seed of one cut among those of a mount.
+fn seed_of(seed: u64, cut: u64) -> u64 {
+    Rng::with_seed(seed ^ cut.wrapping_mul(0x9E37_79B9_7F4A_7C15)).u64(..)
 }
 
 fn serve(machine: &Arc<Machine>, point: &Path) -> io::Result<BackgroundSession> {

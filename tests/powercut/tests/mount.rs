@@ -89,7 +89,6 @@ fn losses(disk: &mut Mount, cuts: u64, mode: &str) -> u64 {
 #[test]
 fn sqlite_in_full_mode_loses_nothing() {
     let Some(mut disk) = mount(1) else { return };
-    // The file must be there before the first promise: SQLite syncs the folder of its log, not of every file it makes.
     assert_eq!(losses(&mut disk, 15, "FULL"), 0);
 }
 

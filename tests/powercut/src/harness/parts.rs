@@ -48,6 +48,12 @@ polygon = [[15.0, 0.0], [30.0, 0.0], [30.0, 20.0], [15.0, 20.0]]
 id = "A0"
 x = 27.0
 y = 10.0
+[[tag]]
+id = "ibeacon:74278bda-b644-4520-8f0c-720eaf059935:1:7"
+role = "visitor"
+[[tag]]
+id = "ibeacon:74278bda-b644-4520-8f0c-720eaf059935:1:8"
+role = "visitor"
 "#;
 
 pub(super) fn free_port() -> io::Result<u16> {
