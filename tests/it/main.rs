@@ -11,6 +11,7 @@ mod lan;
 mod main_job;
 #[path = "../../src/tls/testing.rs"]
 mod pki;
+mod powercut;
 mod start;
 mod support;
 mod tablet;

@@ -10,6 +10,8 @@ use std::{
     ffi::{OsStr, OsString},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::tree::{Meta, Node, Tree};
 
 /// Number of a file or directory, as the kernel knows it.
@@ -18,7 +20,7 @@ pub type Ino = u64;
 pub const ROOT: Ino = 1;
 
 /// One thing that was asked for and is not synced.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// Bytes of a file.
     Write {

@@ -16,6 +16,7 @@
 
 mod disk;
 mod fault;
+pub mod harness;
 mod machine;
 mod mount;
 mod served;

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fastrand::Rng;
 use fuser::{BackgroundSession, Config, MountOption};
 use rustix::mount::{UnmountFlags, unmount};
 use tempfile::TempDir;
@@ -16,7 +17,7 @@ use tempfile::TempDir;
 use crate::{
     disk::Disk,
     fault::{Answer, Fault},
-    machine::{Machine, Operation},
+    machine::{Machine, Operation, Power},
     served::Served,
     survival::{Manner, survivors},
     tree::Tree,
@@ -141,8 +142,19 @@ impl Mount {
         state.cut_at = Some(state.operations.len() as u64 + nth);
     }
 
-    /// Waits until the power has gone by itself; whether it has.
+    /// Takes an order to cut back, if it has not happened yet.
+    pub fn keep_power(&self) {
+        self.machine.state().cut_at = None;
+    }
+
+    /// Whether the power has gone.
     #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.machine.state().power != Power::On
+    }
+
+    /// Waits until the power has gone by itself; whether it has.
+    #[allow(clippy::must_use_candidate)] // one may wait without caring how it ends
     pub fn wait_for_cut(&self, patience: Duration) -> bool {
         self.machine.wait(patience)
     }
@@ -165,7 +177,7 @@ impl Mount {
             child.wait()?;
         }
         self.unmount()?;
-        let seed = Rng::for_cut(self.seed, self.cuts);
+        let seed = seed_of(self.seed, self.cuts);
         self.cuts += 1;
         let (disk, operations) = {
             let mut state = self.machine.state();
@@ -197,19 +209,16 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         self.machine.release();
+        #[allow(clippy::print_stderr)] // nobody is left to be told
         if let Err(error) = self.unmount() {
             eprintln!("{} stays mounted: {error}", self.point.display());
         }
     }
 }
 
-struct Rng;
-
-impl Rng {
-    /// The seed of one cut among those of a mount.
-    fn for_cut(seed: u64, cut: u64) -> u64 {
-        fastrand::Rng::with_seed(seed ^ cut.wrapping_mul(0x9E37_79B9_7F4A_7C15)).u64(..)
-    }
+/// The seed of one cut among those of a mount.
+fn seed_of(seed: u64, cut: u64) -> u64 {
+    Rng::with_seed(seed ^ cut.wrapping_mul(0x9E37_79B9_7F4A_7C15)).u64(..)
 }
 
 fn serve(machine: &Arc<Machine>, point: &Path) -> io::Result<BackgroundSession> {

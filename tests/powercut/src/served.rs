@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Nobody but this kernel changes the files.
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 const BLOCK: u32 = 4096;
 
 pub(crate) struct Served(pub(crate) Arc<Machine>);

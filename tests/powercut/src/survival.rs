@@ -128,13 +128,13 @@ fn file(
     Some(bytes)
 }
 
-/// When the size changed and to what; and when each block was touched.
-fn history(
-    disk: &Disk,
-    size: usize,
-    times: &[usize],
-    block: usize,
-) -> (Vec<(usize, usize)>, BTreeMap<usize, Vec<usize>>) {
+/// When the size changed and to what.
+type Sizes = Vec<(usize, usize)>;
+/// When each block was touched.
+type Blocks = BTreeMap<usize, Vec<usize>>;
+
+/// What happened to a file.
+fn history(disk: &Disk, size: usize, times: &[usize], block: usize) -> (Sizes, Blocks) {
     let (mut size, mut sizes) = (size, Vec::new());
     let mut blocks: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for &time in times {

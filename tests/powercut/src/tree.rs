@@ -11,12 +11,14 @@ use std::{
     time::SystemTime,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::disk::{Change, Ino, ROOT};
 
 const BLOCK: u64 = 4096;
 
 /// Rights, owner and time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
     /// Rights, without the type.
     pub mode: u16,
@@ -37,12 +39,32 @@ impl Meta {
 }
 
 /// A file or a directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Node {
     /// Its bytes.
     File(Vec<u8>),
     /// Its names.
+    #[serde(with = "pairs")]
     Dir(BTreeMap<OsString, Ino>),
+}
+
+/// Names are no text, so JSON cannot have them as keys.
+mod pairs {
+    use std::{collections::BTreeMap, ffi::OsString};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::disk::Ino;
+
+    type Names = BTreeMap<OsString, Ino>;
+
+    pub(super) fn serialize<S: Serializer>(names: &Names, serializer: S) -> Result<S::Ok, S::Error> {
+        names.iter().collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Names, D::Error> {
+        Ok(Vec::<(OsString, Ino)>::deserialize(deserializer)?.into_iter().collect())
+    }
 }
 
 impl Node {
@@ -60,7 +82,7 @@ impl Node {
 }
 
 /// Files and directories by number; some may have no name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tree {
     nodes: BTreeMap<Ino, (Node, Meta)>,
 }

@@ -89,7 +89,6 @@ fn losses(disk: &mut Mount, cuts: u64, mode: &str) -> u64 {
 #[test]
 fn sqlite_in_full_mode_loses_nothing() {
     let Some(mut disk) = mount(1) else { return };
-    // The file must be there before the first promise: SQLite syncs the folder of its log, not of every file it makes.
     assert_eq!(losses(&mut disk, 15, "FULL"), 0);
 }
 
@@ -137,11 +136,11 @@ fn a_disk_with_an_end_is_full_at_it_and_has_room_again() {
     disk.set_capacity(Some(64 << 10));
     let path = disk.path().join("a");
     let mut file = fs::File::create(&path).expect("made");
-    let error = file.write_all(&[1; 128 << 10]).expect_err("full");
+    let error = file.write_all(&vec![1; 128 << 10]).expect_err("full");
     assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
     drop(file);
     fs::remove_file(&path).expect("removed");
-    fs::write(&path, [1; 32 << 10]).expect("room again");
+    fs::write(&path, vec![1; 32 << 10]).expect("room again");
 }
 
 #[test]
