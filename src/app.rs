@@ -173,7 +173,8 @@ impl App {
         let beats = Arc::clone(&engine.beats);
         let gate = Gate::new(self.book.clone());
         let hub = self.hub(&gate, &snapshot, &book);
-        let pages = self.pages(hub.clone(), gate, snapshot, &book, &certificates, degraded.clone(), is_ready);
+        let signs = Signs { degraded: degraded.clone(), ready: is_ready, certificates: certificates.clone() };
+        let pages = self.pages(hub.clone(), gate, snapshot, &book, signs);
         let server = Arc::new(Http::new(self.listener, self.address, pages));
         supervisor.add(store_unit(self.writer, self.store.clone()));
         supervisor.add(Unit::new("http", Phase::Lan, move |stop| Arc::clone(&server).run(stop)));
@@ -235,11 +236,10 @@ impl App {
         gate: Gate,
         snapshot: watch::Receiver<Arc<FloorSnapshot>>,
         book: &Arc<AnchorBook>,
-        certificates: &Certificates,
-        degraded: watch::Receiver<Vec<String>>,
-        ready: watch::Receiver<bool>,
+        signs: Signs,
     ) -> http::Parts {
-        let (book, certificates) = (Arc::clone(book), certificates.clone());
+        let Signs { degraded, ready, certificates } = signs;
+        let book = Arc::clone(book);
         http::Parts {
             site: Arc::clone(&self.site),
             store: self.store.clone(),
@@ -255,6 +255,13 @@ impl App {
             telemetry: self.telemetry.clone(),
         }
     }
+}
+
+/// What pages show of how the daemon is.
+struct Signs {
+    degraded: watch::Receiver<Vec<String>>,
+    ready: watch::Receiver<bool>,
+    certificates: Certificates,
 }
 
 /// What is left to the runner of a daemon whose parts are handed out.
