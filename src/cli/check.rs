@@ -45,8 +45,8 @@ pub fn run(args: &Args) -> Result<()> {
 fn look(dir: &Path) -> Result<()> {
     let found = store::audit(dir)?;
     if !found.problems.is_empty() {
-        let list = found.problems.iter().map(|problem| format!("\n  {problem}")).collect::<String>();
-        return Err(Failure::Store(format!("the database in {} is not well:{list}", dir.display())).into());
+        let list = found.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
+        return Err(Failure::Store(format!("the database in {} is not well:\n  {list}", dir.display())).into());
     }
     let tables = if found.rebuilt { "its tables are what its log says" } else { "its log is not whole any more" };
     let heads = Lane::ALL.map(|lane| format!("{} at {}", lane.as_str(), found.heads.of(lane))).join(", ");

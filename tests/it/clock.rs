@@ -26,6 +26,7 @@ const BOOTS: [&str; 3] = [
 ];
 
 /// Unix seconds of the machine that tests.
+#[allow(clippy::disallowed_methods)] // what the clock under test is held against
 fn truth() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     i64::try_from(since.as_secs()).expect("fits")
@@ -93,7 +94,7 @@ impl Site {
         fs::write(showroom.config(), text).expect("written");
         let hands = Hands::of(&mut showroom);
         let (world, service) = (World::connect(broker.port, "hel-01"), showroom.token("service", "probe"));
-        Self { showroom, hands, world, service, broker: broker }
+        Self { showroom, hands, world, service, broker }
     }
 
     fn boot(&mut self, boot: usize) {
@@ -148,16 +149,18 @@ impl Site {
                     thread::sleep(Duration::from_millis(200));
                 }
             });
-            // Ends the visitor also when `work` panics.
-            struct End<'a>(&'a AtomicBool);
-            impl Drop for End<'_> {
-                fn drop(&mut self) {
-                    self.0.store(true, Ordering::Relaxed);
-                }
-            }
             let _end = End(&done);
             work()
         })
+    }
+}
+
+/// Ends the visitor, also when what is done beside it panics.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -184,117 +187,161 @@ fn collected(site: &Site) -> Vec<(String, i64, i64, String, String, Option<i64>)
     rows.expect("read").map(|row| row.expect("a row")).collect()
 }
 
+/// One box over three boots, and what is remembered of the ones before.
+struct Story {
+    site: Site,
+    began: i64,
+    /// Years after this program was built: the kernel vouches for it, but it has proved nothing.
+    leap: i64,
+    between: i64,
+    command: String,
+    staff: String,
+}
+
+fn car(id: &str) -> Value {
+    json!({"id": id, "make": "Volvo", "model": "EX40", "year": 2026, "type": "suv", "status": "available", "spot": "A1"})
+}
+
 #[test]
 fn a_box_that_boots_in_1970_and_leaps_by_decades_keeps_order_and_dates_and_ends_nothing() {
-    let mut site = Site::new();
-    // Years after this program was built: the kernel vouches for it, but it has proved nothing.
-    let (began, leap) = (truth(), truth() + 3 * YEAR);
-    let between = truth() + YEAR;
-    site.hands.set(100, "unsynced");
-    site.boot(0);
-    assert_eq!((site.status()["clock"].clone(), seconds(&site.status(), "at") < 1_000), (json!("unsynced"), true));
-    let car = json!({"id": "V1", "make": "Volvo", "model": "EX40", "year": 2026, "type": "suv", "status": "available", "spot": "A1"});
-    let id = uuid::Uuid::now_v7().to_string();
-    site.world.command_as(&id, "vehicle.upsert", &car, &json!(rfc3339(between)));
-    let first = site.world.hear("result", |result| result["id"] == id);
-    assert_eq!(first["ok"], true, "{first}");
-    site.assign(1, Some(between));
-    let (touch, staff) = (site.showroom.token("kiosk", "K1"), site.showroom.token("staff", "anna"));
-    let (kiosk, tablet) =
-        (Tablet::connect(site.showroom.http, &touch, ""), Tablet::connect(site.showroom.http, &staff, ""));
-    assert_eq!(kiosk.ask("SESSION_START", "1", &json!({}))["type"], "ACK");
-    let ticket = request(site.showroom.http, "POST", "/api/v1/ticket", Some(&site.service)).1;
-    let ticket: Value = serde_json::from_str(&ticket).expect("JSON");
+    let mut story = Story::begin();
+    story.boots_in_1970_and_leaps();
+    story.reboots_and_goes_on();
+    story.is_collected_in_order_with_right_dates();
+    story.does_not_believe_a_time_before_it_was_built();
+}
 
-    site.with_visitor(|| {
-        tablet.hear("CUSTOMER_ENTERED");
-        site.hands.set(leap, "synced");
-        site.wait_for_word(1, 0.0);
-        assert_eq!(site.status()["clock"], "synced");
-        assert_eq!(kiosk.ask("KIOSK_CALL", "2", &json!({}))["type"], "ACK", "the session is open");
-        let url =
-            format!("ws://127.0.0.1:{}/ws?ticket={}", site.showroom.http, ticket["ticket"].as_str().expect("one"));
-        let welcome = Tablet::open(url).hear("WELCOME");
-        assert!((seconds(&welcome["payload"], "serverTime") - leap).abs() < 60, "{welcome}");
-        let positions = || tablet.frames().into_iter().filter(|frame| frame["type"] == "POSITIONS").next_back();
-        wait_for("a position of now", || positions().filter(|frame| seconds(&frame["payload"], "at") > between));
+impl Story {
+    fn begin() -> Self {
+        let site = Site::new();
+        let staff = site.showroom.token("staff", "anna");
+        let command = uuid::Uuid::now_v7().to_string();
+        Self { site, began: truth(), leap: truth() + 3 * YEAR, between: truth() + YEAR, command, staff }
+    }
 
-        let late = uuid::Uuid::now_v7().to_string();
-        site.world.command_as(
-            &late,
-            "vehicle.upsert",
-            &json!({"id": "V2", "make": "Volvo", "model": "EX40", "year": 2026,
-            "type": "suv", "status": "available"}),
-            &json!(rfc3339(between)),
+    fn boots_in_1970_and_leaps(&mut self) {
+        self.site.hands.set(100, "unsynced");
+        self.site.boot(0);
+        assert_eq!(
+            (self.site.status()["clock"].clone(), seconds(&self.site.status(), "at") < 1_000),
+            (json!("unsynced"), true)
         );
-        let late = site.world.hear("result", |result| result["id"] == late);
-        assert_eq!(late["ok"], true, "nothing expires by a leap that has proved nothing: {late}");
+        self.site.world.command_as(&self.command, "vehicle.upsert", &car("V1"), &json!(rfc3339(self.between)));
+        let first = self.site.world.hear("result", |result| result["id"] == self.command.as_str());
+        assert_eq!(first["ok"], true, "{first}");
+        self.site.assign(1, Some(self.between));
+        let touch = self.site.showroom.token("kiosk", "K1");
+        let (kiosk, tablet) = (
+            Tablet::connect(self.site.showroom.http, &touch, ""),
+            Tablet::connect(self.site.showroom.http, &self.staff, ""),
+        );
+        assert_eq!(kiosk.ask("SESSION_START", "1", &json!({}))["type"], "ACK");
+        let ticket = request(self.site.showroom.http, "POST", "/api/v1/ticket", Some(&self.site.service)).1;
+        let ticket: Value = serde_json::from_str(&ticket).expect("JSON");
 
-        site.hands.set(leap - 600, "synced");
-        site.wait_for_word(2, -600.0);
-        assert_eq!(kiosk.ask("KIOSK_CALL", "3", &json!({}))["type"], "ACK", "the session is still open");
-    });
-    let lost = ["CUSTOMER_EXITED", "SESSION_ENDED"];
-    let frames = [tablet.frames(), kiosk.frames()].concat();
-    assert!(frames.iter().all(|frame| !lost.iter().any(|kind| frame["type"] == *kind)), "nothing ended by the leap");
-    assert_eq!(site.showroom.stop(), 0);
+        self.site.with_visitor(|| {
+            tablet.hear("CUSTOMER_ENTERED");
+            self.site.hands.set(self.leap, "synced");
+            self.site.wait_for_word(1, 0.0);
+            assert_eq!(self.site.status()["clock"], "synced");
+            assert_eq!(kiosk.ask("KIOSK_CALL", "2", &json!({}))["type"], "ACK", "the session is open");
+            let url = format!(
+                "ws://127.0.0.1:{}/ws?ticket={}",
+                self.site.showroom.http,
+                ticket["ticket"].as_str().expect("one")
+            );
+            let welcome = Tablet::open(url).hear("WELCOME");
+            assert!((seconds(&welcome["payload"], "serverTime") - self.leap).abs() < 60, "{welcome}");
+            let positions = || tablet.frames().into_iter().rfind(|frame| frame["type"] == "POSITIONS");
+            wait_for("a position of now", || {
+                positions().filter(|frame| seconds(&frame["payload"], "at") > self.between)
+            });
 
-    site.boot(1);
-    site.wait_for_word(3, 0.0);
-    let visits = get(site.showroom.http, "/api/v1/visits", Some(&site.service)).1;
-    let visits: Value = serde_json::from_str(&visits).expect("JSON");
-    assert!(seconds(&visits["visits"][0], "enteredAt") > between, "dated by what was learnt since: {visits}");
-    assert_eq!(site.showroom.metric(&site.service, "showfloor_clock_synced"), 1);
-    assert_eq!(site.of_kind("customer.exited"), [Value::Null; 0], "the visit goes on after the reboot");
-    site.world.command_as(&id, "vehicle.upsert", &car, &Value::Null);
-    wait_for("the answer of before", || {
-        let entered = site.events().iter().filter(|event| event["vehicle"] == "V1").count();
-        (entered == 1).then_some(())
-    });
-    let exited = site.with_visitor(|| {
-        let tablet = Tablet::connect(site.showroom.http, &staff, "");
-        let fresh = |frame: &Value| frame["type"] == "POSITIONS" && frame["payload"]["items"][0]["stale"] == false;
-        wait_for("a fresh position", || tablet.frames().iter().any(fresh).then_some(()));
-        site.assign(2, None);
-        wait_for("the end of the visit", || site.of_kind("customer.exited").pop())
-    });
-    let lasted = exited["data"]["duration_s"].as_f64().expect("a number");
-    assert!((0.0..120.0).contains(&lasted) && lasted <= (truth() - began) as f64, "{exited}");
-    for dwelled in site.of_kind("customer.dwelled") {
-        assert!((0.0..=120.0).contains(&dwelled["data"]["seconds"].as_f64().expect("a number")), "{dwelled}");
-    }
-    let entered = &site.of_kind("customer.entered")[0];
-    assert_eq!((&entered["visit"], entered["clock"]["quality"].as_str()), (&exited["visit"], Some("unsynced")));
-    for trace in site.of_kind("trace.positions").iter().filter(|trace| seconds(trace, "at") > between) {
-        assert!(seconds(&trace["data"], "t0") > between, "{trace}");
+            let late = uuid::Uuid::now_v7().to_string();
+            self.site.world.command_as(&late, "vehicle.upsert", &car("V2"), &json!(rfc3339(self.between)));
+            let late = self.site.world.hear("result", |result| result["id"] == late);
+            assert_eq!(late["ok"], true, "nothing expires by a leap that has proved nothing: {late}");
+
+            self.site.hands.set(self.leap - 600, "synced");
+            self.site.wait_for_word(2, -600.0);
+            assert_eq!(kiosk.ask("KIOSK_CALL", "3", &json!({}))["type"], "ACK", "the session is still open");
+        });
+        let lost = ["CUSTOMER_EXITED", "SESSION_ENDED"];
+        let frames = [tablet.frames(), kiosk.frames()].concat();
+        assert!(
+            frames.iter().all(|frame| !lost.iter().any(|kind| frame["type"] == *kind)),
+            "nothing ended by the self.leap"
+        );
+        assert_eq!(self.site.showroom.stop(), 0);
     }
 
-    let rows = collected(&site);
-    assert_eq!(rows.len(), site.events().len(), "each event once");
-    assert!(rows.iter().any(|row| row.4.starts_with("1970-")), "the box was in 1970");
-    for row in &rows {
-        let dated = row.5.unwrap_or_default();
-        assert!((leap - 700..leap + 200).contains(&dated), "{row:?} is dated right");
+    fn reboots_and_goes_on(&mut self) {
+        self.site.boot(1);
+        self.site.wait_for_word(3, 0.0);
+        let visits = get(self.site.showroom.http, "/api/v1/visits", Some(&self.site.service)).1;
+        let visits: Value = serde_json::from_str(&visits).expect("JSON");
+        assert!(seconds(&visits["visits"][0], "enteredAt") > self.between, "dated by what was learnt since: {visits}");
+        assert_eq!(self.site.showroom.metric(&self.site.service, "showfloor_clock_synced"), 1);
+        assert_eq!(self.site.of_kind("customer.exited"), [Value::Null; 0], "the visit goes on after the reboot");
+        self.site.world.command_as(&self.command, "vehicle.upsert", &car("V1"), &Value::Null);
+        wait_for("the answer of before", || {
+            let entered = self.site.events().iter().filter(|event| event["vehicle"] == "V1").count();
+            (entered == 1).then_some(())
+        });
+        let exited = self.site.with_visitor(|| {
+            let tablet = Tablet::connect(self.site.showroom.http, &self.staff, "");
+            let fresh = |frame: &Value| frame["type"] == "POSITIONS" && frame["payload"]["items"][0]["stale"] == false;
+            wait_for("a fresh position", || tablet.frames().iter().any(fresh).then_some(()));
+            self.site.assign(2, None);
+            wait_for("the end of the visit", || self.site.of_kind("customer.exited").pop())
+        });
+        let lasted = exited["data"]["duration_s"].as_f64().expect("a number");
+        assert!((0.0..120.0).contains(&lasted) && lasted <= (truth() - self.began) as f64, "{exited}");
+        for dwelled in self.site.of_kind("customer.dwelled") {
+            assert!((0.0..=120.0).contains(&dwelled["data"]["seconds"].as_f64().expect("a number")), "{dwelled}");
+        }
+        let entered = &self.site.of_kind("customer.entered")[0];
+        assert_eq!((&entered["visit"], entered["clock"]["quality"].as_str()), (&exited["visit"], Some("unsynced")));
+        for trace in self.site.of_kind("trace.positions").iter().filter(|trace| seconds(trace, "at") > self.between) {
+            assert!(seconds(&trace["data"], "t0") > self.between, "{trace}");
+        }
     }
-    for lane in ["sales", "presence", "trace"] {
-        let of: Vec<_> = rows.iter().filter(|row| row.0 == lane).collect();
-        assert!(of.iter().zip(1..).all(|(row, seq)| row.1 == seq), "{lane} is whole");
-        assert!(of.windows(2).all(|pair| pair[0].2 < pair[1].2 && pair[0].3 < pair[1].3), "{lane} rises in pos and id");
-    }
-    assert_eq!(site.showroom.stop(), 0);
 
-    // Another boot, whose kernel vouches for a time before this program was built.
-    site.hands.set(31 * YEAR, "synced");
-    site.boot(2);
-    let status = site.status();
-    assert_eq!(
-        (&status["clock"], seconds(&status, "at") / YEAR),
-        (&json!("unsynced"), 31),
-        "not believed, and not made up"
-    );
-    wait_for("a word in the log", || site.showroom.log().contains("before this program was built").then_some(()));
-    site.hands.set(truth(), "synced");
-    site.wait_for_word(4, 0.0);
-    assert_eq!(site.status()["clock"], "synced");
-    assert_eq!(site.showroom.stop(), 0);
+    fn is_collected_in_order_with_right_dates(&mut self) {
+        let rows = collected(&self.site);
+        assert_eq!(rows.len(), self.site.events().len(), "each event once");
+        assert!(rows.iter().any(|row| row.4.starts_with("1970-")), "the box was in 1970");
+        for row in &rows {
+            let dated = row.5.unwrap_or_default();
+            assert!((self.leap - 700..self.leap + 200).contains(&dated), "{row:?} is dated right");
+        }
+        for lane in ["sales", "presence", "trace"] {
+            let of: Vec<_> = rows.iter().filter(|row| row.0 == lane).collect();
+            assert!(of.iter().zip(1..).all(|(row, seq)| row.1 == seq), "{lane} is whole");
+            assert!(
+                of.windows(2).all(|pair| pair[0].2 < pair[1].2 && pair[0].3 < pair[1].3),
+                "{lane} rises in pos and id"
+            );
+        }
+        assert_eq!(self.site.showroom.stop(), 0);
+    }
+
+    fn does_not_believe_a_time_before_it_was_built(&mut self) {
+        // Another boot, whose kernel vouches for a time before this program was built.
+        self.site.hands.set(31 * YEAR, "synced");
+        self.site.boot(2);
+        let status = self.site.status();
+        assert_eq!(
+            (&status["clock"], seconds(&status, "at") / YEAR),
+            (&json!("unsynced"), 31),
+            "not believed, and not made up"
+        );
+        wait_for("a word in the log", || {
+            self.site.showroom.log().contains("before this program was built").then_some(())
+        });
+        self.site.hands.set(truth(), "synced");
+        self.site.wait_for_word(4, 0.0);
+        assert_eq!(self.site.status()["clock"], "synced");
+        assert_eq!(self.site.showroom.stop(), 0);
+    }
 }

@@ -79,17 +79,17 @@ fn reboot(place: &Place, boot: u128, wall_us: i64, quality: ClockQuality) {
 
 #[tokio::test]
 async fn requests_age_by_running_time_over_boots_whatever_the_wall_clock_says() {
-    let (day_us, day_ns) = (86_400_000_000, 86_400_000_000_000);
+    let day = 86_400_000_000; // µs
     let place = Place::new();
     reboot(&place, 1, 5_000_000, ClockQuality::Unsynced);
     let store = place.run();
     store.keyed("a", kiosk(KioskCommand::StartSession)).await.expect("is done");
-    place.clock.set(|now| now.mono_ns += 3 * day_ns);
+    place.clock.set(|now| now.mono_ns += 3_000 * day);
     store.done(stock("V0")).await;
     store.close().await;
     // Three days old. Two more boots, of three days and two, in which the clock is now and in 50 years.
     for (boot, wall_us, mono_ns, known) in
-        [(2, START_US, 3 * day_ns, true), (3, START_US + 20_000 * day_us, 2 * day_ns, false)]
+        [(2, START_US, 3_000 * day, true), (3, START_US + 20_000 * day, 2_000 * day, false)]
     {
         reboot(&place, boot, wall_us, ClockQuality::Synced);
         let store = place.run();
