@@ -14,4 +14,5 @@ mod start;
 mod support;
 mod tablet;
 mod tls;
+mod uplink;
 mod world;

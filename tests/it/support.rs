@@ -96,7 +96,13 @@ impl Broker {
     pub fn start_with(dir: TempDir, more: &str) -> Self {
         let port = free_port();
         let text = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nmax_inflight_messages 100\n{more}"
+            "listener {port} 127.0.0.1
+allow_anonymous true
+max_queued_messages 0
+max_inflight_messages 100
+\
+             set_tcp_nodelay true
+{more}"
         );
         fs::write(dir.path().join("mosquitto.conf"), text).expect("written");
         let child = Self::spawn(&dir, port);
