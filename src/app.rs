@@ -398,7 +398,7 @@ fn uplink_unit(
     telemetry: &Telemetry,
     degraded: watch::Receiver<Vec<String>>,
 ) -> Option<Unit> {
-    let config::Uplink { broker, consumers } = config.uplink.as_ref()?;
+    let config::Uplink { broker, consumers, keep_alive, patience, longest_pause } = config.uplink.as_ref()?;
     let options = uplink::Options {
         host: broker.host.clone(),
         port: broker.port,
@@ -408,6 +408,7 @@ fn uplink_unit(
         site: config.site.id.clone(),
         consumers: consumers.clone(),
         client_id: format!("showfloor-{}-uplink", config.site.id),
+        line: uplink::Line { keep_alive: *keep_alive, patience: *patience, longest_pause: *longest_pause },
         storage_limit: None,
     };
     let (store, clock, telemetry) = (store.clone(), Arc::clone(clock), telemetry.clone());

@@ -110,6 +110,12 @@ pub struct Uplink {
     pub broker: Broker,
     /// Who may pull.
     pub consumers: Vec<ConsumerId>,
+    /// How often the broker is asked for a sign of life.
+    pub keep_alive: Duration,
+    /// How long a broker may acknowledge or deliver nothing before it is asked again or left.
+    pub patience: Duration,
+    /// Longest pause between attempts to connect.
+    pub longest_pause: Duration,
 }
 
 /// A broker inside the daemon, for demos and very small sites.
@@ -324,7 +330,10 @@ fn uplink(section: &mut Section<'_, '_>, world: World<'_>) -> Option<Uplink> {
             Err(error) => section.complain("consumers", error),
         }
     }
-    Some(Uplink { broker: broker?, consumers })
+    let keep_alive = seconds(section, "keep_alive_s", 1..=600).unwrap_or(Duration::from_mins(1));
+    let patience = seconds(section, "patience_s", 1..=3_600).unwrap_or(Duration::from_mins(2));
+    let longest_pause = seconds(section, "longest_pause_s", 1..=3_600).unwrap_or(Duration::from_mins(1));
+    Some(Uplink { broker: broker?, consumers, keep_alive, patience, longest_pause })
 }
 
 fn embedded(section: &mut Section<'_, '_>, lookup: Lookup<'_>) -> Option<EmbeddedBroker> {

@@ -16,15 +16,22 @@ const GOOD: Duration = Duration::from_secs(10);
 pub struct Backoff {
     seed: u64,
     failures: u32,
+    longest: Duration,
 }
 
 impl Backoff {
     /// For whoever is called `name`.
     #[must_use]
     pub fn new(name: &str) -> Self {
+        Self::up_to(name, LONGEST)
+    }
+
+    /// The same with another longest wait.
+    #[must_use]
+    pub fn up_to(name: &str, longest: Duration) -> Self {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
-        Self { seed: hasher.finish(), failures: 0 }
+        Self { seed: hasher.finish(), failures: 0, longest }
     }
 
     /// What had lasted `lasted` (zero when it did not come about) is over: how long to wait now. Ten seconds are a
@@ -33,7 +40,7 @@ impl Backoff {
         if lasted >= GOOD {
             self.failures = 0;
         }
-        let whole = FIRST.saturating_mul(1 << self.failures.min(6)).min(LONGEST);
+        let whole = FIRST.saturating_mul(1 << self.failures.min(6)).min(self.longest);
         // SplitMix64's step: neighbouring attempts and names give unrelated shares.
         let mixed = (self.seed.wrapping_add(u64::from(self.failures))).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let share = (mixed >> 32) as f64 / f64::from(u32::MAX);

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{pages, pool::Pool, queries};
+use super::{RequestKey, pages, pool::Pool, queries, requests};
 use crate::domain::{
     BootId, ClockSynced, ConsumerId, CustomerId, Event, Lane, LaneItem, OpenVisit, StaffId, Stamp, Timestamp, Vehicle,
     VisitId, ZoneId,
 };
-use crate::showroom::{Customer, Interest, KioskSession, StaffMember};
+use crate::showroom::{Customer, Interest, KioskSession, Refusal, StaffMember};
 
 /// A question that could not be answered.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -163,6 +163,11 @@ impl Reader {
     pub async fn cursors(&self, consumer: &ConsumerId) -> Result<[u64; 3], ReadError> {
         let consumer = consumer.clone();
         self.pool.ask("reading cursors", move |conn| pages::cursors(conn, &consumer)).await
+    }
+
+    /// What became of a request, as long as that is remembered: its position, or why it was refused.
+    pub async fn outcome(&self, key: RequestKey) -> Result<Option<Result<u64, Refusal>>, ReadError> {
+        self.pool.ask("reading what was answered", move |conn| requests::find(conn, &key)).await
     }
 
     /// Bytes of the database and its write-ahead log on disk.

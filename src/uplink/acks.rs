@@ -1,13 +1,14 @@
 //! The desk that moves cursors: an acknowledgement is answered when the store has it on disk, one after the other.
 
+use std::convert::Infallible;
+
 use serde_json::Value;
-use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     UplinkError,
-    allowance::Allowance,
-    link::Letter,
+    inbox::Tray,
     messages::{AckRequest, Malformed, acked, parse_ack, refused_ack},
+    post::{Letter, Outbox},
     refusal::{Code, Refusal},
     topics::Topics,
 };
@@ -19,42 +20,26 @@ use crate::{
 
 pub(super) struct AckDesk {
     pub(super) store: StoreHandle,
-    pub(super) consumers: Vec<ConsumerId>,
-    pub(super) tray: mpsc::Receiver<(ConsumerId, Vec<u8>)>,
-    pub(super) out: mpsc::Sender<Letter>,
+    pub(super) tray: Tray<ConsumerId>,
+    pub(super) out: Outbox,
     pub(super) topics: Topics,
     pub(super) telemetry: Telemetry,
-    pub(super) began: Instant,
 }
 
 impl AckDesk {
-    /// Serves until the store or the connection's side is closed.
-    pub(super) async fn run(mut self) -> Result<(), UplinkError> {
-        let mut strangers = Allowance::default();
-        while let Some((consumer, payload)) = self.tray.recv().await {
-            let stranger = !self.consumers.contains(&consumer);
-            if stranger && !strangers.take(self.began.elapsed()) {
-                self.telemetry.count(Count::PullsRefused);
-                continue;
-            }
+    /// Serves until the store is closed.
+    pub(super) async fn run(self) -> Result<Infallible, UplinkError> {
+        loop {
+            let (consumer, payload) = self.tray.next().await;
             let answer = match parse_ack(&payload) {
                 Err(Malformed { about, refusal }) => {
                     self.telemetry.count(Count::UplinkMessagesBad);
                     self.refuse(&consumer, &about.unwrap_or(Value::Null), &refusal)
                 }
-                Ok(request) if stranger => {
-                    let message =
-                        format!("consumer {consumer} is not in this box's configuration ([uplink] consumers)");
-                    let refusal = Refusal::new(Code::UnknownConsumer, message);
-                    self.refuse(&consumer, &Value::from(request.lane.as_str()), &refusal)
-                }
                 Ok(request) => self.acknowledge(&consumer, request).await?,
             };
-            let letter = Letter { topic: self.topics.acked(&consumer), payload: answer, retain: false };
-            // Closed only when the uplink ends.
-            let _ = self.out.send(letter).await;
+            self.out.send(Letter::new(self.topics.acked(&consumer), answer)).await;
         }
-        Ok(())
     }
 
     async fn acknowledge(&self, consumer: &ConsumerId, request: AckRequest) -> Result<Vec<u8>, UplinkError> {

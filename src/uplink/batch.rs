@@ -137,3 +137,7 @@ fn encode(body: Vec<u8>, accepted: bool) -> (&'static str, Vec<u8>) {
     }
     ("identity", body)
 }
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

@@ -94,10 +94,16 @@ impl Fields {
         Ok(id)
     }
 
+    /// A text for an answer that names it, at most 64 characters of it.
+    #[must_use]
+    pub(super) fn short_text(&self, name: &str) -> Option<String> {
+        self.get(name).and_then(Value::as_str).map(|text| text.chars().take(MAX_ID).collect())
+    }
+
     /// What an answer to this message may call it, when its id breaks a rule.
     #[must_use]
     pub(super) fn shown_id(&self) -> Option<String> {
-        self.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(|id| id.chars().take(MAX_ID).collect())
+        self.short_text("id").filter(|id| !id.is_empty())
     }
 }
 

@@ -5,15 +5,13 @@
 
 use std::time::Duration;
 
-use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     inbox::Inboxes,
-    session::{Ended, Session, discard},
+    post::Mail,
+    session::{Ended, Session},
     topics::Topics,
 };
 use crate::{
@@ -25,15 +23,23 @@ use crate::{
 /// How long the last words may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// A message to the cloud.
-#[derive(Debug)]
-pub(super) struct Letter {
-    /// Where it goes.
-    pub(super) topic: String,
-    /// What it says.
-    pub(super) payload: Vec<u8>,
-    /// Whether the broker keeps it for those who come later.
-    pub(super) retain: bool,
+/// How patient the box is with its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    /// How often the broker is asked for a sign of life; two in vain end the connection.
+    pub keep_alive: Duration,
+    /// How long a broker may acknowledge or deliver nothing before it is asked again or left.
+    pub patience: Duration,
+    /// Longest pause between attempts to connect.
+    pub longest_pause: Duration,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        let minute = Duration::from_mins(1);
+        // A megabyte over a bad mobile line takes over a minute.
+        Self { keep_alive: minute, patience: 2 * minute, longest_pause: minute }
+    }
 }
 
 /// Where the broker is and what to ask of it.
@@ -45,6 +51,7 @@ pub(super) struct Place {
     pub(super) tls: Option<ClientTls>,
     pub(super) topics: Topics,
     pub(super) consumers: Vec<ConsumerId>,
+    pub(super) line: Line,
     pub(super) began: Instant,
 }
 
@@ -67,7 +74,7 @@ impl Place {
 pub(super) struct Link {
     pub(super) place: Place,
     pub(super) inboxes: Inboxes,
-    pub(super) outbox: mpsc::Receiver<Letter>,
+    pub(super) mail: Mail,
     /// Counts connections; told when one stands.
     pub(super) connections: watch::Sender<u64>,
     pub(super) telemetry: Telemetry,
@@ -76,7 +83,7 @@ pub(super) struct Link {
 impl Link {
     /// Ends only when `stop` is cancelled, after saying goodbye.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut backoff = Backoff::new(&self.place.client_id);
+        let mut backoff = Backoff::up_to(&self.place.client_id, self.place.line.longest_pause);
         let mut wide = true;
         loop {
             let secured = self.place.secured().await;
@@ -92,11 +99,11 @@ impl Link {
                 Ok(tls) => {
                     let mut session = Session::new(&self.place, &self.inboxes, wide, tls);
                     tokio::select! {
-                        ended = session.run(&mut self.outbox, &mut connected) => ended,
+                        ended = session.run(&mut self.mail, &mut connected) => ended,
                         () = stop.cancelled() => {
                             // Nobody is told if the broker does not take it in time: it then publishes the last will
                             // itself.
-                            let _ = tokio::time::timeout(GOODBYE, session.say_goodbye(&mut self.outbox)).await;
+                            let _ = tokio::time::timeout(GOODBYE, session.say_goodbye(&mut self.mail)).await;
                             self.telemetry.set(Gauge::UplinkConnected, 0);
                             return;
                         }
@@ -112,7 +119,7 @@ impl Link {
             tracing::warn!(broker = %host, port, cause = %ended.cause, ?wait, "the uplink is not connected");
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                never = discard(&mut self.outbox) => match never {},
+                never = self.mail.discard() => match never {},
                 () = stop.cancelled() => return,
             }
         }

@@ -114,8 +114,7 @@ fn accepts_zstd(fields: &Fields) -> Result<bool, Refusal> {
 /// When it is not what the contract says.
 pub(super) fn parse_ack(payload: &[u8]) -> Result<AckRequest, Malformed> {
     let fields = Fields::parse(payload).map_err(|refusal| Malformed { about: None, refusal })?;
-    let lane = fields.optional_text("lane").ok().flatten();
-    let about = lane.map(|lane| Value::String(lane.chars().take(64).collect()));
+    let about = fields.short_text("lane").map(Value::String);
     let missing = |name: &str| Refusal::bad(format!("{name} is missing"));
     let read = || {
         let lane = read_lane(&fields)?;

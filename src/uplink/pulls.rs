@@ -1,6 +1,8 @@
 //! The desk that answers pulls: feeds [`SyncState`] with what happens and does what it says.
+//!
+//! Pages are read and made batches of on blocking threads: compressing a megabyte would hold up everything else here.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
@@ -10,8 +12,11 @@ use tokio::{
 
 use super::{
     UplinkError,
-    link::Letter,
-    messages::{Malformed, parse_pull, refused_pull},
+    batch::{self, Batch, Source},
+    inbox::Tray,
+    messages::{Malformed, PullRequest, parse_pull, refused_pull},
+    places::{BULK_OPEN, SALES_OPEN, Ticket},
+    post::{Freed, Letter, Outbox, Slot},
     refusal::Code,
     sync::{Output, SyncState},
     topics::Topics,
@@ -22,43 +27,54 @@ use crate::{
     telemetry::{Count, Telemetry},
 };
 
+const UNREADABLE: &str = "the lane could not be read; the box's log says why; ask later";
+
 pub(super) struct PullDesk {
     pub(super) sync: SyncState,
-    pub(super) reader: Reader,
-    pub(super) heads: watch::Receiver<Heads>,
-    pub(super) tray: mpsc::Receiver<(ConsumerId, Vec<u8>)>,
-    pub(super) out: mpsc::Sender<Letter>,
+    pub(super) pages: Pages,
+    pub(super) tray: Tray<ConsumerId>,
+    pub(super) out: Outbox,
     pub(super) topics: Topics,
     pub(super) telemetry: Telemetry,
     pub(super) began: Instant,
 }
 
+/// Where batches are made.
+#[derive(Clone)]
+pub(super) struct Pages {
+    pub(super) source: Source,
+    pub(super) reader: Reader,
+    pub(super) heads: watch::Receiver<Heads>,
+    pub(super) telemetry: Telemetry,
+}
+
 impl PullDesk {
-    /// Serves until the store or the connection's side is closed.
-    pub(super) async fn run(mut self) -> Result<(), UplinkError> {
-        let mut pages = FuturesUnordered::new();
+    /// Serves until the store is closed.
+    pub(super) async fn run(mut self) -> Result<Infallible, UplinkError> {
+        let mut making = FuturesUnordered::new();
+        let mut heads = self.pages.heads.clone();
+        // Room for every slot there may be: giving one back never waits.
+        let (back, mut freed) = mpsc::channel(BULK_OPEN + SALES_OPEN);
         loop {
             let deadline = self.sync.next_deadline();
             let outputs = tokio::select! {
-                message = self.tray.recv() => match message {
-                    Some((consumer, payload)) => self.ask(&consumer, &payload).await,
-                    None => return Ok(()),
-                },
-                changed = self.heads.changed() => {
+                (consumer, payload) = self.tray.next() => self.ask(&consumer, &payload).await,
+                changed = heads.changed() => {
                     changed.map_err(|_| UplinkError::StoreClosed)?;
-                    let heads = *self.heads.borrow_and_update();
+                    let heads = *heads.borrow_and_update();
                     self.sync.heads(heads)
                 }
-                Some((ticket, page)) = pages.next() => self.sync.page(ticket, page),
+                Some((ticket, batch)) = making.next() => self.sync.made(ticket, batch),
+                Some(Freed { ticket, excess }) = freed.recv() => self.sync.freed(ticket, excess),
                 () = sleep_until(self.began, deadline) => self.sync.tick(self.began.elapsed()),
             };
             for output in outputs {
                 match output {
-                    Output::Read { ticket, query } => {
-                        let page = read(self.reader.clone(), query, self.telemetry.clone());
-                        pages.push(async move { (ticket, page.await) });
+                    Output::Read { ticket, request } => making.push(self.pages.clone().make(ticket, request)),
+                    Output::Answer { consumer, payload, refused, place } => {
+                        let slot = place.map(|(ticket, class)| Slot::new(ticket, class, back.clone()));
+                        self.answer(&consumer, payload, refused, slot).await;
                     }
-                    Output::Answer { consumer, payload, refused } => self.answer(&consumer, payload, refused).await,
                 }
             }
         }
@@ -70,14 +86,14 @@ impl PullDesk {
             Err(Malformed { about, refusal }) => {
                 self.telemetry.problem(Count::UplinkMessagesBad, consumer.as_str(), &"a pull could not be read");
                 if let Some(id) = about.as_ref().and_then(serde_json::Value::as_str) {
-                    self.answer(consumer, refused_pull(id, &refusal), Some(refusal.code)).await;
+                    self.answer(consumer, refused_pull(id, &refusal), Some(refusal.code), None).await;
                 }
                 Vec::new()
             }
         }
     }
 
-    async fn answer(&self, consumer: &ConsumerId, payload: Vec<u8>, refused: Option<Code>) {
+    async fn answer(&self, consumer: &ConsumerId, payload: Vec<u8>, refused: Option<Code>, slot: Option<Slot>) {
         match refused {
             None => self.telemetry.count(Count::Pulls),
             // A consumer that asks anew is not a problem.
@@ -87,22 +103,28 @@ impl PullDesk {
                 self.telemetry.problem(Count::PullsRefused, consumer.as_str(), &problem);
             }
         }
-        let letter = Letter { topic: self.topics.batch(consumer), payload, retain: false };
-        // Closed only when the uplink ends.
-        let _ = self.out.send(letter).await;
+        self.out.send(Letter { slot, ..Letter::new(self.topics.batch(consumer), payload) }).await;
     }
 }
 
-async fn read(
-    reader: Reader,
-    query: LaneQuery,
-    telemetry: Telemetry,
-) -> Result<Vec<crate::domain::LaneItem>, crate::store::ReadError> {
-    let page = reader.lane_page(query).await;
-    if let Err(error) = &page {
-        telemetry.problem(Count::StoreErrors, "uplink", error);
+impl Pages {
+    async fn make(self, ticket: Ticket, request: PullRequest) -> (Ticket, Result<Batch, String>) {
+        let PullRequest { lane, after, max_events, max_bytes, .. } = request;
+        let page = match self.reader.lane_page(LaneQuery { lane, after, max_items: max_events, max_bytes }).await {
+            Ok(page) => page,
+            Err(error) => {
+                self.telemetry.problem(Count::StoreErrors, "uplink", &error);
+                return (ticket, Err(UNREADABLE.into()));
+            }
+        };
+        let head = self.heads.borrow().of(lane);
+        let work = move || batch::build(&self.source, &request, head, &page);
+        let batch = match tokio::task::spawn_blocking(work).await {
+            Ok(made) => made.map_err(|hole| hole.to_string()),
+            Err(_) => Err(UNREADABLE.to_owned()),
+        };
+        (ticket, batch)
     }
-    page
 }
 
 /// Waits for a moment of the clock that began at `began`; for ever when there is none.

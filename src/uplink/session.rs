@@ -4,9 +4,11 @@
 //! the event loop alone (their queue is emptied while there is no connection): so neither can hold up the other. A client
 //! is used for one connection only: what the library would carry over into the next (unacknowledged messages, packet ids)
 //! is where its known livelocks are, and answers that are lost are asked for again.
+//!
+//! A connection that is up and gets nowhere is ended (`vigil`).
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,14 +16,16 @@ use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, Incoming, LastWill, MqttOptions, NetworkOptions, Outgoing, Packet,
     Publish, QoS, StateError, SubAck, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     fields::MAX_PAYLOAD,
+    flight::Sent,
     inbox::Inboxes,
-    link::{Letter, Place},
-    progress::Progress,
+    link::Place,
+    post::{Letter, Mail, Slot},
     status::OFFLINE,
+    vigil::{Verdict, Vigil},
 };
 use crate::tls;
 
@@ -29,14 +33,14 @@ use crate::tls;
 const QUEUE: usize = 8;
 /// Messages that may wait for the broker's acknowledgement.
 const INFLIGHT: u16 = 32;
+const _: () = assert!(4 * QUEUE <= INFLIGHT as usize);
 /// Largest packet that is taken; the broker's connection breaks on larger ones.
 const MAX_INCOMING: usize = 2 * MAX_PAYLOAD;
 /// Largest packet that is sent: above any single event.
 const MAX_OUTGOING: usize = 16 * MAX_PAYLOAD;
-const KEEP_ALIVE: Duration = Duration::from_mins(1);
-/// For connecting, and for writing out one packet: a megabyte over a bad mobile line.
-const NETWORK_TIMEOUT_S: u64 = 60;
-const CHECK_PROGRESS: Duration = Duration::from_secs(5);
+/// Longest time for connecting, and for writing out one packet: a megabyte over a bad mobile line.
+const NETWORK_TIMEOUT: Duration = Duration::from_mins(1);
+const CHECK_PROGRESS: Duration = Duration::from_secs(1);
 
 /// How a connection ended.
 #[derive(Debug)]
@@ -62,18 +66,26 @@ pub(super) struct Session<'a> {
     eventloop: EventLoop,
     place: &'a Place,
     inboxes: &'a Inboxes,
-    progress: Mutex<Progress>,
     /// Whether to ask for the questions of anybody, or of the configured consumers only.
     wide: bool,
     accepted: bool,
     subscribed: Option<Instant>,
+    state: State,
+}
+
+/// What sending, receiving and watching share; they take turns within one task.
+struct State {
+    vigil: Mutex<Vigil<Option<Slot>>>,
+    /// Rung when something was acknowledged.
+    bell: Notify,
 }
 
 impl<'a> Session<'a> {
     /// Not connected yet.
     pub(super) fn new(place: &'a Place, inboxes: &'a Inboxes, wide: bool, tls: Option<tls::Session>) -> Self {
+        let line = place.line;
         let mut options = MqttOptions::new(&place.client_id, &place.host, place.port);
-        options.set_keep_alive(KEEP_ALIVE).set_clean_session(true).set_inflight(INFLIGHT);
+        options.set_keep_alive(line.keep_alive).set_clean_session(true).set_inflight(INFLIGHT);
         options.set_max_packet_size(MAX_INCOMING, MAX_OUTGOING);
         options.set_last_will(LastWill::new(place.topics.status(), OFFLINE, QoS::AtLeastOnce, true));
         if let Some((user, password)) = &place.credentials {
@@ -84,38 +96,41 @@ impl<'a> Session<'a> {
         }
         let (client, mut eventloop) = AsyncClient::new(options, QUEUE);
         let mut network = NetworkOptions::new();
-        network.set_connection_timeout(NETWORK_TIMEOUT_S).set_tcp_nodelay(true);
+        let timeout = line.patience.min(NETWORK_TIMEOUT).as_secs().max(1);
+        network.set_connection_timeout(timeout).set_tcp_nodelay(true);
         eventloop.set_network_options(network);
-        Self { client, eventloop, place, inboxes, progress: Mutex::default(), wide, accepted: false, subscribed: None }
+        let state = State { vigil: Mutex::new(Vigil::new(line.patience, place.now())), bell: Notify::new() };
+        Self { client, eventloop, place, inboxes, wide, accepted: false, subscribed: None, state }
     }
 
     /// Connects and serves until the connection ends; `connected` is called once the subscriptions stand.
-    pub(super) async fn run(&mut self, outbox: &mut mpsc::Receiver<Letter>, connected: &mut impl FnMut()) -> Ended {
-        let cause = if let Err(cause) = self.subscribe(outbox).await {
+    pub(super) async fn run(&mut self, mail: &mut Mail, connected: &mut impl FnMut()) -> Ended {
+        let cause = if let Err(cause) = self.subscribe(mail).await {
             cause
         } else {
             self.subscribed = Some(Instant::now());
+            self.state.vigil().confirmed(self.place.now());
             connected();
-            self.serve(outbox).await
+            self.serve(mail).await
         };
         let lasted = self.subscribed.map_or(Duration::ZERO, |since| since.elapsed());
         Ended { cause, forbidden: self.accepted && self.subscribed.is_none(), lasted }
     }
 
     /// Says that the box goes offline, on its own accord, and ends the connection in order.
-    pub(super) async fn say_goodbye(mut self, outbox: &mut mpsc::Receiver<Letter>) {
+    pub(super) async fn say_goodbye(mut self, mail: &mut Mail) {
         if self.subscribed.is_none() {
             return;
         }
-        let (client, place, progress) = (&self.client, self.place, &self.progress);
+        let Self { client, eventloop, place, state, .. } = &mut self;
+        let (client, place, state) = (&*client, *place, &*state);
         let letters = async {
-            while let Ok(letter) = outbox.try_recv() {
-                send(client, progress, place, letter).await;
+            while let Some(letter) = mail.try_next() {
+                send(client, state, place, letter).await;
             }
-            let offline = Letter { topic: place.topics.status(), payload: OFFLINE.into(), retain: true };
-            send(client, progress, place, offline).await;
+            let offline = Letter { retain: true, ..Letter::new(place.topics.status(), OFFLINE.into()) };
+            send(client, state, place, offline).await;
         };
-        let eventloop = &mut self.eventloop;
         let exchange = async {
             let mut letters = std::pin::pin!(letters);
             let mut handed = false;
@@ -123,12 +138,11 @@ impl<'a> Session<'a> {
                 tokio::select! {
                     () = &mut letters, if !handed => handed = true,
                     event = eventloop.poll() => match event {
-                        Ok(Event::Incoming(Packet::PubAck(_))) => lock(progress).acknowledged(place.now()),
                         Ok(Event::Outgoing(Outgoing::Disconnect)) | Err(_) => return,
-                        Ok(_) => {}
+                        Ok(event) => state.note(&event, place),
                     },
                 }
-                if handed && lock(progress).is_clear() {
+                if handed && state.vigil().flight.is_clear() {
                     // A full queue means that the goodbye is on its way already.
                     let _ = client.try_disconnect();
                 }
@@ -138,41 +152,47 @@ impl<'a> Session<'a> {
     }
 
     /// Connects and subscribes; what desks say meanwhile is dropped.
-    async fn subscribe(&mut self, outbox: &mut mpsc::Receiver<Letter>) -> Result<(), String> {
+    async fn subscribe(&mut self, mail: &mut Mail) -> Result<(), String> {
         let Self { client, eventloop, place, wide, accepted, .. } = self;
-        let topics = place.topics.command();
-        let asked = if *wide { place.topics.of_anybody() } else { place.topics.of(&place.consumers) };
-        let wanted: Vec<_> = std::iter::once(topics).chain(asked).collect();
+        let wanted = wanted(place, *wide);
         let attempt = async {
             loop {
                 match eventloop.poll().await.map_err(|error| explain(place, &error))? {
                     Event::Incoming(Packet::ConnAck(_)) => {
                         *accepted = true;
-                        let filters = wanted.iter().map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce));
-                        client.try_subscribe_many(filters).map_err(|error| error.to_string())?;
+                        ask_for(client, &wanted)?;
                     }
                     Event::Incoming(Packet::SubAck(answer)) => return check(&answer, &wanted, *wide),
                     _ => {}
                 }
             }
         };
-        let patience = tokio::time::sleep(Duration::from_secs(2 * NETWORK_TIMEOUT_S));
+        let patience = tokio::time::sleep(place.line.patience);
         tokio::select! {
             outcome = attempt => outcome,
-            never = discard(outbox) => match never {},
-            () = patience => Err("the broker did not answer the subscriptions".into()),
+            never = mail.discard() => match never {},
+            () = patience => Err("the broker did not answer the login and the subscriptions".into()),
         }
     }
 
-    async fn serve(&mut self, outbox: &mut mpsc::Receiver<Letter>) -> String {
-        let Self { client, eventloop, place, inboxes, progress, .. } = self;
-        let (client, place, inboxes, progress) = (&*client, *place, *inboxes, &*progress);
+    async fn serve(&mut self, mail: &mut Mail) -> String {
+        let Self { client, eventloop, place, inboxes, state, wide, .. } = self;
+        let (client, place, inboxes, state) = (&*client, *place, *inboxes, &*state);
+        let wanted = wanted(place, *wide);
         let receive = async {
             loop {
                 match eventloop.poll().await {
-                    Ok(Event::Incoming(Packet::Publish(publish))) => deliver(inboxes, place, &publish),
-                    Ok(Event::Incoming(Incoming::PubAck(_))) => lock(progress).acknowledged(place.now()),
-                    Ok(_) => {}
+                    Ok(Event::Incoming(Packet::Publish(publish))) => {
+                        state.vigil().heard(place.now());
+                        deliver(inboxes, place, &publish);
+                    }
+                    Ok(Event::Incoming(Packet::SubAck(answer))) => {
+                        state.vigil().confirmed(place.now());
+                        if let Err(cause) = check(&answer, &wanted, *wide) {
+                            return cause;
+                        }
+                    }
+                    Ok(event) => state.note(&event, place),
                     Err(error) => {
                         if let ConnectionError::MqttState(StateError::Deserialization(_)) = error {
                             inboxes.unreadable();
@@ -183,19 +203,67 @@ impl<'a> Session<'a> {
             }
         };
         let transmit = async {
-            while let Some(letter) = outbox.recv().await {
-                send(client, progress, place, letter).await;
+            loop {
+                let room = state.vigil().flight.takes_bulk();
+                tokio::select! {
+                    letter = mail.next(room) => match letter {
+                        Some(letter) => send(client, state, place, letter).await,
+                        None => return "all desks are closed".to_owned(),
+                    },
+                    () = state.bell.notified(), if !room => {}
+                }
             }
-            "all desks are closed".to_owned()
         };
         let watch = async {
-            while !lock(progress).is_stalled(place.now()) {
-                tokio::time::sleep(CHECK_PROGRESS).await;
+            loop {
+                tokio::time::sleep(CHECK_PROGRESS.min(place.line.patience / 4)).await;
+                // A statement of its own, so that nothing is locked while subscribing.
+                let verdict = state.vigil().verdict(place.now());
+                match verdict {
+                    Verdict::Fine => {}
+                    Verdict::Leave(cause) => return cause.to_owned(),
+                    Verdict::AskAgain => {
+                        if let Err(cause) = ask_for(client, &wanted) {
+                            return cause;
+                        }
+                    }
+                }
             }
-            "the broker is connected, but acknowledges nothing".to_owned()
         };
         tokio::select! { cause = receive => cause, cause = transmit => cause, cause = watch => cause }
     }
+}
+
+impl State {
+    fn vigil(&self) -> MutexGuard<'_, Vigil<Option<Slot>>> {
+        self.vigil.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows what becomes of letters. A packet id is learnt before its acknowledgement: events come in order.
+    fn note(&self, event: &Event, place: &Place) {
+        match event {
+            Event::Outgoing(Outgoing::Publish(id)) => self.vigil().flight.departed(*id),
+            Event::Incoming(Incoming::PubAck(ack)) => {
+                let back = self.vigil().flight.acknowledged(ack.pkid, place.now());
+                if let Some((Some(slot), excess)) = back {
+                    slot.delivered(excess);
+                }
+                self.bell.notify_one();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The topics to subscribe to.
+fn wanted(place: &Place, wide: bool) -> Vec<String> {
+    let asked = if wide { place.topics.of_anybody() } else { place.topics.of(&place.consumers) };
+    std::iter::once(place.topics.command()).chain(asked).collect()
+}
+
+fn ask_for(client: &AsyncClient, wanted: &[String]) -> Result<(), String> {
+    let filters = wanted.iter().map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce));
+    client.try_subscribe_many(filters).map_err(|error| error.to_string())
 }
 
 /// What went wrong, for the log: the library prints refusals in its own terms.
@@ -235,24 +303,16 @@ fn deliver(inboxes: &Inboxes, place: &Place, publish: &Publish) {
     }
     // One byte over the limit is enough to be refused for it.
     let payload = publish.payload[..publish.payload.len().min(MAX_PAYLOAD + 1)].to_vec();
-    inboxes.put(inbound, payload);
+    inboxes.put(inbound, payload, place.now());
 }
 
-async fn send(client: &AsyncClient, progress: &Mutex<Progress>, place: &Place, letter: Letter) {
-    lock(progress).sent(place.now());
-    let Letter { topic, payload, retain } = letter;
+async fn send(client: &AsyncClient, state: &State, place: &Place, letter: Letter) {
+    let (at, bulk) = (place.now(), letter.is_bulk());
+    let Letter { topic, payload, retain, slot } = letter;
+    let bytes = topic.len() + payload.len();
+    state.vigil().flight.handed(Sent { at, bytes, bulk, cargo: slot });
     if let Err(error) = client.publish(topic, QoS::AtLeastOnce, retain, payload).await {
         // Only when the event loop is gone, and then this connection is as well.
         tracing::debug!(%error, "an answer was not handed to the broker's client");
     }
-}
-
-/// Empties the queue of desks that must not wait for a connection.
-pub(super) async fn discard(outbox: &mut mpsc::Receiver<Letter>) -> std::convert::Infallible {
-    while outbox.recv().await.is_some() {}
-    std::future::pending().await
-}
-
-fn lock(progress: &Mutex<Progress>) -> std::sync::MutexGuard<'_, Progress> {
-    progress.lock().unwrap_or_else(PoisonError::into_inner)
 }

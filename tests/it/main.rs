@@ -16,4 +16,5 @@ mod start;
 mod support;
 mod tablet;
 mod tls;
+mod uplink;
 mod world;

@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -76,8 +77,17 @@ pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// A port that nobody listens on, below those that the system gives to outgoing connections: one of these might be taken
+/// before it is used here. Each process begins elsewhere.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port()
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id() % 1_000 * 20 + ASKED.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + (number % 20_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Mosquitto on a port of its own.
@@ -96,7 +106,13 @@ impl Broker {
     pub fn start_with(dir: TempDir, more: &str) -> Self {
         let port = free_port();
         let text = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nmax_inflight_messages 100\n{more}"
+            "listener {port} 127.0.0.1
+allow_anonymous true
+max_queued_messages 0
+max_inflight_messages 100
+\
+             set_tcp_nodelay true
+{more}"
         );
         fs::write(dir.path().join("mosquitto.conf"), text).expect("written");
         let child = Self::spawn(&dir, port);

@@ -45,12 +45,13 @@ impl House {
         let mut listener = |name: &str, issued: &Issued| {
             let (cert, key) = issued.write(at_broker.path(), name);
             let (port, at) = (free_port(), at_broker.path().display());
-            text += &format!(
+            let section = format!(
                 "listener {port} 127.0.0.1\ncafile {at}/ca.pem\ncrlfile {at}/crl.pem\ncertfile {}\nkeyfile {}\n\
                  require_certificate true\n",
                 cert.display(),
                 key.display()
             );
+            text.push_str(&section);
             port
         };
         let good = listener("good", &authority.broker(&["localhost"], GOOD));

@@ -23,6 +23,15 @@ pub struct World {
 
 impl World {
     pub fn connect(port: u16, site: &str) -> Self {
+        Self::listening(port, site, &["result", "acked/+", "batch/+", "status"])
+    }
+
+    /// One that hears next to nothing of what it causes.
+    pub fn connect_deaf(port: u16, site: &str) -> Self {
+        Self::listening(port, site, &["status"])
+    }
+
+    fn listening(port: u16, site: &str, parts: &[&str]) -> Self {
         let mut options = MqttOptions::new(format!("world-{}", uuid::Uuid::new_v4()), "127.0.0.1", port);
         options.set_max_packet_size(4 << 20, 4 << 20).set_inflight(100);
         let (client, mut connection) = Client::new(options, 1000);
@@ -41,7 +50,7 @@ impl World {
                 }
             }
         });
-        for part in ["result", "acked/+", "batch/+", "status"] {
+        for part in parts {
             client.subscribe(format!("showfloor/v1/{site}/{part}"), QoS::AtLeastOnce).expect("queued");
         }
         up.recv_timeout(Duration::from_secs(10)).expect("subscribed");

@@ -1,0 +1,265 @@
+//! How long a new `sales` event takes to the cloud while a million events of `presence` and `trace` drain, beside the same
+//! on an idle box in the same run: the daemon, Mosquitto and one puller with a question open in each lane.
+//! `cargo bench --bench fairness`; `SHOWFLOOR_BENCH_EVENTS` sets how many.
+
+#![allow(clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(dead_code, unreachable_pub)] // the tests use more of the support than the benches
+
+#[path = "../tests/it/support.rs"]
+mod support;
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rumqttc::{Client, Event, MqttOptions, NetworkOptions, Packet, QoS};
+use serde_json::{Value, json};
+use showfloor::{
+    domain::{Fact, Presence, Registry, Timestamp, Trace, VisitId},
+    showroom::Dating,
+    store::{GroupCommit, Options, Store, StoreHandle},
+    telemetry::{SystemClock, Telemetry},
+};
+use support::{Broker, SITE, Showroom};
+
+const LANES: [&str; 3] = ["sales", "presence", "trace"];
+const VISITS: u64 = 200;
+const IDLE_SALES: usize = 50;
+const EVERY: Duration = Duration::from_millis(20);
+
+/// Fills the log by the store's own code: visitors who move and whose positions are kept.
+fn seed(dir: &Path, events: u64) {
+    let options = Options {
+        dir: dir.join("data"),
+        consumers: vec!["cloud".parse().expect("id")],
+        site_tags: Registry::default(),
+        site: "hel-01".parse().expect("id"),
+        clock: Arc::new(SystemClock::new()),
+        telemetry: Telemetry::default(),
+        group: GroupCommit::default(),
+    };
+    let (store, mut writer) = Store::open(options).expect("opens");
+    writer.run_thread().expect("starts");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("builds");
+    runtime.block_on(async {
+        for n in 0..VISITS {
+            let (zone, tag) = ("entrance".parse().ok(), format!("ibeacon:u:1:{n}").parse().expect("tag"));
+            let visit = VisitId(uuid::Uuid::from_u128(u128::from(n)));
+            let entered = Presence::Entered { visit, customer: None, zone, x: 1.0, y: 2.0, returning: false, tag };
+            record(&store, entered).await;
+        }
+        for n in VISITS..events {
+            let visit = VisitId(uuid::Uuid::from_u128(u128::from(n / 2 % VISITS)));
+            record(&store, if n % 2 == 0 { moved(visit, n) } else { traced(visit, n) }).await;
+        }
+        store.close().await;
+    });
+    writer.join().expect("ended well");
+}
+
+async fn record(store: &StoreHandle, presence: Presence) {
+    let fact = Fact { at: Timestamp::UNIX_EPOCH, presence };
+    store.record(fact, Dating::Ago(Duration::ZERO)).await.expect("taken");
+}
+
+fn moved(visit: VisitId, n: u64) -> Presence {
+    let zone = |n: u64| format!("bay-{}", n % 7).parse().ok();
+    let (x, y) = ((n % 3_000) as f64 / 100.0, (n % 1_900) as f64 / 100.0);
+    Presence::Moved { visit, from: zone(n), to: zone(n + 2), x, y }
+}
+
+/// Ten seconds of a walk.
+fn traced(visit: VisitId, n: u64) -> Presence {
+    let step = |k: u64| ((n * 31 + k * 17) % 120) as i32 - 60;
+    let track = |from: u64| std::iter::once(from as i32 % 3_000).chain((1..10).map(step)).collect();
+    Presence::Traced {
+        visit,
+        trace: Trace { t0: Timestamp::UNIX_EPOCH, step_ms: 1_000, x_cm: track(n), y_cm: track(n / 3) },
+    }
+}
+
+fn client(port: u16, name: &str) -> (Client, rumqttc::Connection) {
+    let mut options = MqttOptions::new(name, "127.0.0.1", port);
+    options.set_max_packet_size(4 << 20, 4 << 20).set_inflight(100);
+    let (client, mut connection) = Client::new(options, 100);
+    let mut network = NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    connection.eventloop.set_network_options(network);
+    (client, connection)
+}
+
+/// What the puller has.
+#[derive(Default)]
+struct Pulled {
+    events: [AtomicU64; 3],
+    bytes: AtomicU64,
+}
+
+fn say(client: &Client, part: &str, body: &Value) {
+    let topic = format!("showfloor/v1/hel-01/{part}");
+    client.try_publish(topic, QoS::AtLeastOnce, false, body.to_string()).expect("queued");
+}
+
+fn pull(client: &Client, lane: &str, header: Option<&Value>) {
+    let (epoch, after) = header.map_or((&Value::Null, 0), |h| (&h["epoch"], h["upto"].as_u64().expect("a number")));
+    let epoch = if after == 0 { &Value::Null } else { epoch };
+    let body = json!({"id": format!("{lane}-{after}"), "lane": lane, "epoch": epoch, "after": after, "max_events": 2_000,
+        "max_bytes": 524_288, "accept": ["zstd"], "wait_ms": 30_000});
+    say(client, "pull/cloud", &body);
+}
+
+/// Asks for every lane as soon as it has the answer before; tells of each `sales` event.
+fn puller(port: u16, lanes: &'static [&'static str], pulled: Arc<Pulled>, sales: mpsc::SyncSender<Instant>) {
+    let (client, mut connection) = client(port, &format!("puller-{}", uuid::Uuid::new_v4()));
+    client.subscribe("showfloor/v1/hel-01/batch/cloud", QoS::AtLeastOnce).expect("queued");
+    thread::spawn(move || {
+        for event in connection.iter() {
+            match event {
+                Ok(Event::Incoming(Packet::SubAck(_))) => lanes.iter().for_each(|lane| pull(&client, lane, None)),
+                Ok(Event::Incoming(Packet::Publish(message))) => {
+                    let first = message.payload.split(|byte| *byte == b'\n').next().expect("a line");
+                    let header: Value = serde_json::from_slice(first).expect("a header");
+                    assert!(header["error"].is_null(), "{header}");
+                    let lane = header["lane"].as_str().expect("a lane");
+                    if !lanes.contains(&lane) {
+                        continue; // an answer to the other puller
+                    }
+                    let count = header["count"].as_u64().expect("a number");
+                    let number = LANES.iter().position(|name| *name == lane).expect("a lane");
+                    pulled.events[number].fetch_add(count, Relaxed);
+                    pulled.bytes.fetch_add(message.payload.len() as u64, Relaxed);
+                    if number == 0 {
+                        // Nobody listens to the puller of the bulk lanes.
+                        let _ = (0..count).try_for_each(|_| sales.try_send(Instant::now()));
+                    }
+                    if count > 0 {
+                        let ack = json!({"lane": lane, "epoch": header["epoch"], "upto": header["upto"]});
+                        say(&client, "ack/cloud", &ack);
+                    }
+                    pull(&client, lane, Some(&header));
+                }
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    });
+}
+
+struct Seller {
+    client: Client,
+    heard: mpsc::Receiver<Instant>,
+    sold: usize,
+}
+
+impl Seller {
+    /// From saying a command until its event is with the puller: on disk, pulled, delivered.
+    fn sell(&mut self) -> Duration {
+        self.sold += 1;
+        let car = json!({"id": format!("V{}", self.sold), "make": "Volvo", "model": "EX40", "year": 2026, "type": "suv",
+            "status": "available"});
+        let command = json!({"id": uuid::Uuid::now_v7(), "kind": "vehicle.upsert", "expires_at": null, "data": car});
+        let begin = Instant::now();
+        say(&self.client, "command", &command);
+        self.heard.recv_timeout(Duration::from_mins(1)).expect("the event comes").duration_since(begin)
+    }
+}
+
+fn report(what: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |share: usize| times[(times.len() - 1) * share / 100];
+    println!(
+        "| a new `sales` event at the puller, {what} | {} | {:.1?} | {:.1?} | {:.1?} |",
+        times.len(),
+        at(50),
+        at(95),
+        at(100)
+    );
+}
+
+fn memory(showroom: &Showroom, what: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{}/status", showroom.pid())).expect("read");
+    status.lines().find_map(|line| line.strip_prefix(what)).expect("a line").trim().to_owned()
+}
+
+fn main() {
+    let events = std::env::var("SHOWFLOOR_BENCH_EVENTS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
+    println!(
+        "| a new `sales` event, from its command to the puller | events | p50 | p95 | max |\n|---|---|---|---|---|"
+    );
+    let broker = Broker::start();
+    let direct = run("", &broker, broker.port, events);
+    let line = slow_line(broker.port);
+    let slow = run(", 2 Mbit/s", &broker, line, events / 5);
+    println!("\n{direct}\n{slow}");
+}
+
+/// Measures on a box that reaches the broker at `uplink`; says how the drain went.
+fn run(line: &str, broker: &Broker, uplink: u16, events: u64) -> String {
+    let mut showroom = Showroom::new("hel-01", SITE, uplink);
+    seed(showroom.dir.path(), events);
+    showroom.start();
+    let pulled = Arc::new(Pulled::default());
+    let (tell, heard) = mpsc::sync_channel(10_000);
+    puller(broker.port, &LANES[..1], Arc::default(), tell);
+    let (client, mut connection) = client(broker.port, "seller");
+    thread::spawn(move || connection.iter().for_each(drop));
+    let mut seller = Seller { client, heard, sold: 0 };
+    report(&format!("on an idle box{line}"), (0..IDLE_SALES).map(|_| seller.sell()).collect());
+
+    // The bulk lanes come on top, over the same consumer.
+    let (begin, before) = (Instant::now(), memory(&showroom, "VmRSS:"));
+    bulk(broker.port, &pulled);
+    let mut times = Vec::new();
+    let drained = || pulled.events[1].load(Relaxed) + pulled.events[2].load(Relaxed);
+    while drained() < events {
+        thread::sleep(EVERY);
+        times.push(seller.sell());
+    }
+    let took = begin.elapsed().as_secs_f64();
+    report(&format!("while {events} events of `presence` and `trace` drain{line}"), times);
+    let (bytes, peak) = (pulled.bytes.load(Relaxed) as f64, memory(&showroom, "VmHWM:"));
+    let (per_second, megabytes) = (drained() as f64 / took, bytes / took / 1e6);
+    format!(
+        "drained{line}: {per_second:.0} events/s, {megabytes:.2} MB/s compressed; memory {before} before, {peak} at its highest"
+    )
+}
+
+/// A way to the broker that takes 250 kB/s of what the box sends.
+fn slow_line(broker: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = listener.local_addr().expect("bound").port();
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let (mut from, mut to) =
+                (socket.expect("accepted"), TcpStream::connect(("127.0.0.1", broker)).expect("up"));
+            from.set_nodelay(true).expect("set");
+            to.set_nodelay(true).expect("set");
+            let (mut back, mut forth) = (to.try_clone().expect("cloned"), from.try_clone().expect("cloned"));
+            thread::spawn(move || io::copy(&mut back, &mut forth));
+            thread::spawn(move || {
+                let mut buffer = [0; 2_500];
+                while let Ok(length @ 1..) = from.read(&mut buffer) {
+                    to.write_all(&buffer[..length]).expect("passed on");
+                    thread::sleep(Duration::from_micros(length as u64 * 4));
+                }
+            });
+        }
+    });
+    port
+}
+
+/// The other two lanes, on a connection of their own that also hears the sales of the first.
+fn bulk(port: u16, pulled: &Arc<Pulled>) {
+    let (nobody, _) = mpsc::sync_channel(1);
+    puller(port, &LANES[1..], Arc::clone(pulled), nobody);
+}
