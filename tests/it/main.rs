@@ -4,14 +4,17 @@
 #![allow(clippy::expect_used, clippy::print_stderr)] // helpers of tests are tests
 
 mod bad_input;
+mod boxes;
 mod clock;
 mod cloud;
 mod demo;
 mod lan;
 mod main_job;
+mod many;
 #[path = "../../src/tls/testing.rs"]
 mod pki;
 mod powercut;
+mod postgres;
 mod start;
 mod support;
 mod tablet;
