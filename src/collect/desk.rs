@@ -24,7 +24,7 @@ use super::{
     flow::{Flow, Outgoing},
     ledger::{Roll, Verdict},
     options::Options,
-    session::{Heard, Signal, Topic},
+    session::{Heard, Missed, Signal, Topic},
     subscriptions::Subscriptions,
     tally::{Tallies, Tally},
     verify::{Answer, Batch, Broken, Header, Refusal, check, read_answer},
@@ -61,6 +61,7 @@ pub(super) struct Desk {
     /// Boxes whose cursors are being read.
     awaited: BTreeSet<SiteId>,
     checks: JoinSet<Checked>,
+    missed: Missed,
     waiting: u64,
     connected: bool,
     began: Instant,
@@ -95,6 +96,7 @@ impl Desk {
             roll: Roll::default(),
             awaited: BTreeSet::new(),
             checks: JoinSet::new(),
+            missed: Missed::default(),
             waiting: 0,
             connected: false,
             began: Instant::now(),
@@ -130,10 +132,24 @@ impl Desk {
                     changed.map_err(|_| CollectError::Writer("the keeper of the sites ended".into()))?;
                     self.take_roll(client).await?;
                 }
-                _ = look.tick() => self.tallies.lag(self.board.lag()),
+                _ = look.tick() => self.look(),
                 () = sleep_until(deadline), if self.connected => {}
             }
         }
+    }
+
+    /// Where the connection says whose answers found no room.
+    pub(super) fn missed(&self) -> Missed {
+        self.missed.clone()
+    }
+
+    fn look(&mut self) {
+        for site in self.missed.take() {
+            for lane in Lane::ALL {
+                self.board.touch(&site, lane, Flow::reconnected);
+            }
+        }
+        self.tallies.lag(self.board.lag());
     }
 
     /// The connection is gone. Returns whether there was one.

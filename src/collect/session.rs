@@ -2,7 +2,11 @@
 //! worker may wait for the connection. What finds no room is lost and asked for again. A client is used for one
 //! connection only.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, SubscribeReasonCode,
@@ -47,6 +51,21 @@ pub(super) enum Heard {
     Acked(SiteId, Vec<u8>),
     /// A box says that it is there, or the broker that it is not.
     There(SiteId, bool),
+}
+
+/// Boxes of whom an answer found no room: their lanes are to ask again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Missed(Arc<Mutex<BTreeSet<SiteId>>>);
+
+impl Missed {
+    fn note(&self, site: SiteId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(site);
+    }
+
+    /// Those since the last time.
+    pub(super) fn take(&self) -> BTreeSet<SiteId> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Why a connection is over.
@@ -121,6 +140,7 @@ pub(super) async fn listen(
     mut eventloop: EventLoop,
     signals: mpsc::Sender<Signal>,
     heard: mpsc::Sender<Heard>,
+    missed: Missed,
     tallies: Tallies,
 ) -> Ended {
     loop {
@@ -148,8 +168,10 @@ pub(super) async fn listen(
             }
             Event::Incoming(Packet::Publish(publish)) => {
                 if let Some(message) = read(&options, &publish)
-                    && heard.try_send(message).is_err()
+                    && let Err(mpsc::error::TrySendError::Full(lost)) = heard.try_send(message)
                 {
+                    let (Heard::Batch(site, _) | Heard::Acked(site, _) | Heard::There(site, _)) = lost;
+                    missed.note(site);
                     tallies.add(Tally::Dropped, 1);
                 }
                 continue;

@@ -26,7 +26,7 @@ const RECONNECT: Duration = Duration::from_secs(2);
 /// Connections in a row that may fail before `--once` gives up.
 const ATTEMPTS: u32 = 5;
 /// Answers that wait to be looked at.
-const INBOX: usize = 256;
+const INBOX: usize = 1024;
 /// Signals of the connection.
 const SIGNALS: usize = 8;
 /// Batches that wait for one writer.
@@ -99,7 +99,7 @@ async fn connect_again_and_again(
         let (signal, signals) = mpsc::channel(SIGNALS);
         let (heard, inbox) = mpsc::channel(INBOX);
         let mut session = JoinSet::new();
-        session.spawn(listen(Arc::clone(options), eventloop, signal, heard, tallies.clone()));
+        session.spawn(listen(Arc::clone(options), eventloop, signal, heard, desk.missed(), tallies.clone()));
         let began = Instant::now();
         let ended = tokio::select! {
             Some(ended) = session.join_next() => ended.unwrap_or_else(|error| Ended::Lost(error.to_string())),

@@ -13,8 +13,8 @@ mod main_job;
 mod many;
 #[path = "../../src/tls/testing.rs"]
 mod pki;
-mod powercut;
 mod postgres;
+mod powercut;
 mod start;
 mod support;
 mod tablet;
