@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh Debian 12 machine with cargo, Node 20 and Python 3: `make demo` and `make test`.
 
 # Debian's own Python comes without what makes virtual environments.
-PACKAGES := mosquitto nats-server faketime openssl $(shell python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv)
+PACKAGES := mosquitto nats-server postgresql faketime openssl $(shell python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv)
 VENV := .venv
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 RUN_TESTS := $(if $(NEXTEST),cargo nextest run,cargo test --quiet)
@@ -32,7 +32,7 @@ packages:
 	  if [ "$$(id -u)" = 0 ]; then \
 	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(PACKAGES) >/dev/null) \
 	      || { echo "the download of Debian packages was refused; the tests need: $(PACKAGES)" >&2; exit 1; }; \
-	    for name in mosquitto nats-server; do service $$name stop >/dev/null 2>&1 || true; done; \
+	    for name in mosquitto nats-server postgresql; do service $$name stop >/dev/null 2>&1 || true; done; \
 	  else \
 	    echo "the tests need Debian packages; please run: sudo apt-get install -y $(PACKAGES)" >&2; exit 1; \
 	  fi; \

@@ -49,6 +49,12 @@ const PURE: &[(&str, &[&str])] = &[
     ("src/uplink/places.rs", &["domain"]),
     ("src/uplink/rounds.rs", &[]),
     ("src/uplink/vigil.rs", &["uplink"]),
+    ("src/collect/board.rs", &["collect", "domain"]),
+    ("src/collect/dating.rs", &["collect", "domain"]),
+    ("src/collect/row.rs", &["collect", "domain"]),
+    ("src/collect/share.rs", &["collect", "domain"]),
+    ("src/collect/subscriptions.rs", &["collect", "domain"]),
+    ("src/collect/verify.rs", &["collect", "domain"]),
     ("src/config/daemon.rs", &["config", "domain"]),
     ("src/config/site.rs", &["config", "domain"]),
     ("src/config/document.rs", &["config", "domain"]),
@@ -74,7 +80,9 @@ const IMPURE: &[&str] = &[
 
 /// Where the types of a library may be named, tests aside.
 const AT_HOME: &[(&str, &[&str])] = &[
-    ("rusqlite", &["src/store/", "src/collect/"]),
+    ("rusqlite", &["src/store/", "src/collect/sqlite.rs", "src/collect/clock_rows.rs"]),
+    ("tokio_postgres", &["src/collect/postgres/"]),
+    ("indicatif", &["src/cli/progress.rs"]),
     ("rumqttc", &["src/uplink/", "src/collect/", "src/sources/anchors", "src/sources/simulator.rs"]),
     ("rustls", &["src/tls/"]),
     ("x509_cert", &["src/tls/"]),

@@ -1,17 +1,26 @@
 //! `showfloor collect`: the reference cloud, on the command line.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, IsTerminal as _, Write as _},
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
+use super::progress::Progress;
 use crate::{
-    collect::{Collector, Options, Target},
+    collect::{Collector, Options, Tallies, Target},
     domain::{BrokerAddress, ConsumerId, SiteId},
+    http::Http,
     supervisor::signals,
-    telemetry::{Ailments, SystemClock, Telemetry, start_log},
+    telemetry::{Ailments, SystemClock, Telemetry, start_log, start_log_through},
     tls::{self, ClientTls, Report, TlsFiles},
 };
 
@@ -22,9 +31,13 @@ pub struct CollectArgs {
     #[arg(long, value_name = "URL")]
     broker: BrokerAddress,
     /// Boxes to pull from, separated by commas
-    #[arg(long, value_name = "ID", value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "ID", value_delimiter = ',', required_unless_present = "sites_file")]
     site: Vec<SiteId>,
-    /// Where to put the events, sqlite:FILE
+    /// File of boxes to pull from, one a line, # for comments
+    #[arg(long, value_name = "FILE")]
+    sites_file: Option<PathBuf>,
+    /// Where to put the events, sqlite:FILE or postgres://user@host:port/database; collectors that name the same
+    /// PostgreSQL share the boxes
     #[arg(long, value_name = "TARGET")]
     into: Target,
     /// Name under which the boxes know this collector ([uplink] consumers)
@@ -33,6 +46,9 @@ pub struct CollectArgs {
     /// End when every lane is at its head and acknowledged
     #[arg(long)]
     once: bool,
+    /// Serve metrics for Prometheus at this address of loopback, such as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
     /// User at the broker
     #[arg(long, value_name = "NAME", requires = "password_file")]
     user: Option<String>,
@@ -78,11 +94,18 @@ impl TlsArgs {
 /// Collects until Ctrl-C or SIGTERM or, with `--once`, everything is there.
 ///
 /// # Errors
-/// When the password cannot be read or the collector gives up.
+/// When a file cannot be read, the address for metrics cannot be had, or the collector gives up.
 pub async fn run(args: CollectArgs) -> Result<()> {
-    start_log("info", false)?;
+    let progress = io::stderr().is_terminal().then(Progress::new);
+    match &progress {
+        Some(progress) => {
+            let progress = progress.clone();
+            start_log_through("warn", move |line| progress.above(|| io::stderr().write_all(line)))?;
+        }
+        None => start_log("info", false)?,
+    }
     let (mut orders, stop) = (signals()?, CancellationToken::new());
-    let work = args.run(stop.clone());
+    let work = args.run(progress, stop.clone());
     tokio::pin!(work);
     tokio::select! {
         done = &mut work => done,
@@ -94,14 +117,40 @@ pub async fn run(args: CollectArgs) -> Result<()> {
 }
 
 impl CollectArgs {
-    /// Collects until `stop` is cancelled or, with `--once`, everything is there.
-    ///
-    /// # Errors
-    /// When the password cannot be read or the collector gives up.
-    async fn run(self, stop: CancellationToken) -> Result<()> {
-        let Self { broker, mut site, into, consumer, once, user, password_file, tls } = self;
-        site.sort();
-        site.dedup();
+    async fn run(self, progress: Option<Progress>, stop: CancellationToken) -> Result<()> {
+        let metrics = self.metrics.map(listen).transpose()?;
+        let options = self.options()?;
+        let watched = tls::watch(options.tls.iter().cloned().collect(), CancellationToken::new());
+        let collector = Collector::new(options);
+        let tallies = collector.tallies();
+        // Ends with the collector, whichever way that ends.
+        let over = stop.child_token();
+        let guard = over.clone().drop_guard();
+        let collect = async {
+            let ended = tokio::select! {
+                ended = collector.run(stop) => ended.map_err(anyhow::Error::from),
+                never = watched => Ok(never?),
+            };
+            drop(guard);
+            ended
+        };
+        let show = async {
+            if let Some(progress) = progress {
+                progress.follow(&tallies, &over).await;
+            }
+        };
+        let (ended, served, ()) = tokio::join!(collect, serve(metrics, tallies.clone(), &over), show);
+        ended?;
+        served
+    }
+
+    fn options(self) -> Result<Options> {
+        let Self { broker, site, sites_file, into, consumer, once, user, password_file, tls, metrics: _ } = self;
+        let mut sites: BTreeSet<SiteId> = site.into_iter().collect();
+        if let Some(path) = sites_file {
+            sites.extend(read_sites(&path)?);
+        }
+        ensure!(!sites.is_empty(), "there is no site to collect from");
         let read = |path: PathBuf| {
             let text = fs::read_to_string(&path);
             let text = text.with_context(|| format!("the password file {} cannot be read", path.display()))?;
@@ -109,13 +158,36 @@ impl CollectArgs {
         };
         let password = password_file.map(read).transpose()?;
         let tls = tls.client(&broker)?;
-        let options = Options { broker, user, password, tls: tls.clone(), sites: site, consumer, into, once };
-        let watched = tls::watch(tls.into_iter().collect(), CancellationToken::new());
-        tokio::select! {
-            done = Collector::new(options)?.run(stop) => Ok(done?),
-            never = watched => Ok(never?),
-        }
+        let sites = sites.into_iter().collect();
+        Ok(Options { broker, user, password, tls, sites, consumer, into, once })
     }
+}
+
+fn read_sites(path: &Path) -> Result<Vec<SiteId>> {
+    let text = fs::read_to_string(path).with_context(|| format!("the sites file {} cannot be read", path.display()))?;
+    let lines = text.lines().enumerate().map(|(n, line)| (n + 1, line.split('#').next().unwrap_or_default().trim()));
+    lines
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(n, line)| line.parse().with_context(|| format!("line {n} of the sites file {}", path.display())))
+        .collect()
+}
+
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    ensure!(
+        address.ip().is_loopback(),
+        "metrics are served without a token: give an address of loopback, not {address}"
+    );
+    let listener = TcpListener::bind(address).with_context(|| format!("metrics cannot be served at {address}"))?;
+    let bound = listener.local_addr()?;
+    tracing::info!("metrics at http://{bound}/metrics");
+    Ok((listener, bound))
+}
+
+async fn serve(at: Option<(TcpListener, SocketAddr)>, tallies: Tallies, stop: &CancellationToken) -> Result<()> {
+    if let Some((listener, address)) = at {
+        Arc::new(Http::metrics(listener, address, move || tallies.render())).run(stop.clone()).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -145,7 +217,7 @@ mod tests {
     #[test]
     fn errors_say_what_to_do() {
         for (line, says) in [
-            ("--broker mqtt://b --site a --into postgres://u@h/d", "PostgreSQL is not in this version"),
+            ("--broker mqtt://b --site a --into postgres://u@h/d", "sslmode=disable"),
             ("--broker b:1883 --site a --into sqlite:x", "write mqtt://HOST:PORT"),
             ("--broker mqtts://b --site a --into sqlite:x --ca c --cert d", "--key"),
             ("--broker mqtt://b --site A! --into sqlite:x", "site id"),
@@ -155,5 +227,24 @@ mod tests {
             let error = parse(line).expect_err("refused");
             assert!(error.contains(says), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn sites_come_from_the_line_and_from_a_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("sites");
+        let line = format!("--broker mqtt://b --site tmp-02,hel-01 --sites-file {} --into sqlite:x", path.display());
+        fs::write(&path, "# all\nhel-01\n\n  tku-03 # Turku\n").expect("written");
+        let options = parse(&line).expect("reads").options().expect("reads");
+        assert_eq!(options.sites.iter().map(SiteId::as_str).collect::<Vec<_>>(), ["hel-01", "tku-03", "tmp-02"]);
+        fs::write(&path, "hel-01\nHEL 02\n").expect("written");
+        let error = parse(&line).expect("reads").options().expect_err("refused");
+        assert!(format!("{error:#}").contains("line 2"), "{error:#}");
+    }
+
+    #[test]
+    fn metrics_are_for_this_machine() {
+        assert!(listen("192.0.2.1:0".parse().expect("address")).is_err());
+        assert!(listen("127.0.0.1:0".parse().expect("address")).is_ok());
     }
 }

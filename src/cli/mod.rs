@@ -7,6 +7,7 @@ pub mod collect;
 pub mod demo;
 mod exit;
 mod print;
+mod progress;
 pub mod replay;
 pub mod run;
 pub mod status;

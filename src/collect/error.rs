@@ -57,14 +57,32 @@ pub enum CollectError {
         source: Broken,
     },
     /// The database does not take it.
-    #[error("the database {path} cannot be used while {doing}")]
+    #[error("the database {database} cannot be used while {doing}")]
     Database {
-        /// Which file.
-        path: String,
+        /// Which one; without a password.
+        database: String,
         /// What was done.
         doing: &'static str,
-        /// What SQLite said.
-        source: rusqlite::Error,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// Whether it may do later.
+        passing: bool,
+    },
+    /// The server is set so that it may lose what it calls committed.
+    #[error(
+        "the database {database} runs with {setting}: what it commits may be gone after a power cut, and was acknowledged to the boxes; switch that on"
+    )]
+    Unsafe {
+        /// Which one.
+        database: String,
+        /// The setting.
+        setting: &'static str,
+    },
+    /// Another collector writes there.
+    #[error("another collector has {path} open; stop it, or let several share the work in PostgreSQL")]
+    InUse {
+        /// Which file.
+        path: String,
     },
     /// The database is from a newer program.
     #[error("the database {path} has version {version}, this program knows up to {known}; use a newer showfloor")]
@@ -82,11 +100,17 @@ pub enum CollectError {
 }
 
 impl CollectError {
+    /// Whether the same may do later.
+    #[must_use]
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Database { passing: true, .. })
+    }
+
     /// What the process should end with: 69 a needed service, 70 a bug, 74 the database, 78 a file of TLS.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Database { .. } | Self::Newer { .. } => 74,
+            Self::Database { .. } | Self::Newer { .. } | Self::Unsafe { .. } | Self::InUse { .. } => 74,
             Self::Writer(_) => 70,
             Self::Files(_) => 78,
             _ => 69,

@@ -1,215 +1,148 @@
-//! The collector's database. A batch and its cursor are one transaction, on disk when [`Ledger::store`] returns
-//! (`synchronous=FULL`); an event that is known by its id is not stored again; erased customers leave no personal part,
-//! neither in rows (`secure_delete`) nor in the write-ahead log, which is emptied after an erasure.
+//! Where the collector keeps what it was sent: the same promises of two databases.
 //!
-//! Refuses a database that a newer program wrote.
+//! A batch and the cursor of its lane are one transaction, on disk when [`Ledger::store`] returns. A batch is stored only
+//! where its lane ends, so that nothing is stored twice, whoever else writes there and however often it is tried; an event
+//! that is known by its id (salvaged by the box into a new epoch) is not stored again. Events of an `unsynced` clock are
+//! dated anew when the box has learnt the time of that boot. Erased customers leave no personal part in any row.
 
-use std::path::Path;
-
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::collections::BTreeSet;
 
 use super::{
-    clock_rows,
     error::CollectError,
     flow::Cursor,
-    verify::{Batch, EventRow, Header, Item},
+    options::{Options, Target},
+    sqlite::Sqlite,
+    verify::Batch,
 };
-use crate::domain::{Epoch, Gap, Lane, SiteId};
-
-const VERSION: i64 = 2;
-const MIGRATIONS: [&str; VERSION as usize] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
+use crate::domain::{Epoch, Lane, SiteId};
 
 /// What came of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Stored {
     /// Events that are new.
-    pub(super) new: usize,
+    pub(super) new: u64,
     /// Events that were there already.
-    pub(super) doubles: usize,
+    pub(super) doubles: u64,
     /// Gaps.
-    pub(super) gaps: usize,
+    pub(super) gaps: u64,
     /// Customers who were erased.
-    pub(super) erased: usize,
+    pub(super) erased: u64,
 }
 
-/// The open database.
-pub(super) struct Ledger {
-    connection: Connection,
-    path: String,
+/// What the database said to a batch. All but the first leave nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is on disk.
+    Stored(Stored),
+    /// The lane does not end where the batch begins, but here.
+    Elsewhere(Cursor),
+    /// The box was given to another collector.
+    NotHeld,
+    /// The database will not take it, however often it is tried.
+    Unfit(String),
 }
 
-type Outcome<T> = Result<T, rusqlite::Error>;
+/// What this collector is to work on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Roll {
+    /// Its boxes.
+    pub(super) held: BTreeSet<SiteId>,
+    /// Collectors that share the boxes, this one included.
+    pub(super) collectors: usize,
+    /// Boxes that nobody who lives is known to hold.
+    pub(super) orphans: usize,
+}
+
+/// One connection to the database that writes.
+pub(super) enum Ledger {
+    /// A file.
+    Sqlite(Sqlite),
+    /// A server.
+    #[cfg(feature = "collect-postgres")]
+    Postgres(Box<super::postgres::Postgres>),
+}
 
 impl Ledger {
-    /// Opens the file, makes it if it is not there.
+    /// Opens what `options` name, as often as it may be written to side by side.
     ///
     /// # Errors
-    /// When it cannot be opened, or is from a newer program.
-    pub(super) fn open(path: &Path) -> Result<Self, CollectError> {
-        let shown = path.display().to_string();
-        let wrap = |source| CollectError::Database { path: shown.clone(), doing: "opening it", source };
-        let mut connection = Connection::open(path).map_err(wrap)?;
-        let version = prepare(&mut connection).map_err(wrap)?;
-        if version > VERSION {
-            return Err(CollectError::Newer { path: shown, version, known: VERSION });
+    /// When it cannot be used.
+    pub(super) async fn open(options: &Options, me: uuid::Uuid) -> Result<(Vec<Self>, Keeper), CollectError> {
+        match &options.into {
+            Target::Sqlite(path) => {
+                let held = options.sites.iter().cloned().collect();
+                let ledgers = vec![Self::Sqlite(Sqlite::open(path)?)];
+                Ok((ledgers, Keeper::Alone(Roll { held, collectors: 1, orphans: 0 })))
+            }
+            #[cfg(feature = "collect-postgres")]
+            Target::Postgres(address) => {
+                use super::postgres::{Leases, Postgres};
+                let leases = Leases::open(address, options, me).await?;
+                let mut ledgers = Vec::new();
+                for _ in 0..super::postgres::WRITERS {
+                    let ledger = Postgres::open(address, &options.consumer, me).await?;
+                    ledgers.push(Self::Postgres(Box::new(ledger)));
+                }
+                Ok((ledgers, Keeper::Sharing(Box::new(leases))))
+            }
         }
-        Ok(Self { connection, path: shown })
     }
 
-    /// Where a lane of a box ends here.
+    /// Where the lanes of some boxes end here.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub(super) fn cursor(&self, site: &SiteId, lane: Lane) -> Result<Cursor, CollectError> {
-        let sql = "SELECT epoch, after FROM cursor WHERE site = ?1 AND lane = ?2";
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
-        let row = self.connection.query_row(sql, params![site.as_str(), lane.as_str()], read).optional();
-        let row = row.map_err(|source| self.error("reading a cursor", source))?;
-        let known = row.and_then(|(epoch, after)| Some((epoch.parse().ok()?, u64::try_from(after).ok()?)));
-        Ok(known.map_or_else(Cursor::default, |(epoch, after)| Cursor { epoch: Some(epoch), after }))
+    pub(super) async fn cursors(&mut self, sites: &[SiteId]) -> Result<Vec<[Cursor; 3]>, CollectError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.cursors(sites),
+            #[cfg(feature = "collect-postgres")]
+            Self::Postgres(postgres) => postgres.cursors(sites).await,
+        }
     }
 
     /// The box has another database now: its lane begins anew. Events of before stay.
     ///
     /// # Errors
     /// When that cannot be stored.
-    pub(super) fn begin_epoch(&mut self, site: &SiteId, lane: Lane, epoch: Epoch) -> Result<(), CollectError> {
-        let sql = "INSERT OR REPLACE INTO cursor (site, lane, epoch, after) VALUES (?1, ?2, ?3, 0)";
-        let done = self.connection.execute(sql, params![site.as_str(), lane.as_str(), epoch.to_string()]);
-        done.map(|_| ()).map_err(|source| self.error("beginning an epoch", source))
+    pub(super) async fn begin_epoch(&mut self, site: &SiteId, lane: Lane, epoch: Epoch) -> Result<(), CollectError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.begin_epoch(site, lane, epoch),
+            #[cfg(feature = "collect-postgres")]
+            Self::Postgres(postgres) => postgres.begin_epoch(site, lane, epoch).await,
+        }
     }
 
-    /// Stores a batch and moves the cursor; on disk when it returns.
+    /// Stores batches and moves the cursors, all in one transaction; on disk when it returns.
     ///
     /// # Errors
-    /// When it cannot be stored; then nothing of it is.
-    pub(super) fn store(&mut self, batch: &Batch) -> Result<Stored, CollectError> {
-        let stored = self.write(batch).map_err(|source| self.error("storing a batch", source))?;
-        if stored.erased > 0 {
-            let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            emptied.map_err(|source| self.error("emptying the write-ahead log", source))?;
+    /// When the database is not there or has no room; then nothing of them is stored, or all of them are and the same call
+    /// says so when it is made again.
+    pub(super) async fn store(&mut self, batches: &[Batch]) -> Result<Vec<Verdict>, CollectError> {
+        match self {
+            Self::Sqlite(sqlite) => tokio::task::block_in_place(|| sqlite.store(batches)),
+            #[cfg(feature = "collect-postgres")]
+            Self::Postgres(postgres) => postgres.store(batches).await,
         }
-        Ok(stored)
     }
+}
 
-    fn write(&mut self, batch: &Batch) -> Outcome<Stored> {
-        let transaction = self.connection.transaction()?;
-        let mut stored = Stored::default();
-        for item in &batch.items {
-            match item {
-                Item::Gap(gap) => {
-                    put_gap(&transaction, &batch.header, gap)?;
-                    stored.gaps += 1;
-                }
-                Item::Event(event) if put_event(&transaction, &batch.header, event)? => {
-                    stored.new += 1;
-                    clock_rows::date(&transaction, &batch.header.site, event)?;
-                    if event.kind == "customer.erased" {
-                        erase(&transaction, &batch.header, event)?;
-                        stored.erased += 1;
-                    }
-                }
-                Item::Event(_) => stored.doubles += 1,
-            }
+/// Says which boxes are this collector's.
+pub(super) enum Keeper {
+    /// All of them.
+    Alone(Roll),
+    /// Its share.
+    #[cfg(feature = "collect-postgres")]
+    Sharing(Box<super::postgres::Leases>),
+}
+
+impl Keeper {
+    /// Keeps `roll` right until the collector ends.
+    pub(super) async fn run(self, roll: tokio::sync::watch::Sender<Roll>) {
+        match self {
+            Self::Alone(all) => drop(roll.send(all)),
+            #[cfg(feature = "collect-postgres")]
+            Self::Sharing(leases) => leases.run(&roll).await,
         }
-        let Header { site, lane, epoch, upto, .. } = &batch.header;
-        let sql = "INSERT OR REPLACE INTO cursor (site, lane, epoch, after) VALUES (?1, ?2, ?3, ?4)";
-        transaction.execute(sql, params![site.as_str(), lane.as_str(), epoch.to_string(), number(*upto)])?;
-        transaction.commit()?;
-        Ok(stored)
-    }
-
-    fn error(&self, doing: &'static str, source: rusqlite::Error) -> CollectError {
-        CollectError::Database { path: self.path.clone(), doing, source }
+        roll.closed().await;
     }
 }
-
-/// Sets the connection up and makes the tables; returns the version of the file.
-fn prepare(connection: &mut Connection) -> Outcome<i64> {
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
-    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version > VERSION {
-        return Ok(version);
-    }
-    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;")?;
-    let transaction = connection.transaction()?;
-    for migration in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
-        transaction.execute_batch(migration)?;
-    }
-    transaction.pragma_update(None, "user_version", VERSION)?;
-    transaction.commit()?;
-    Ok(VERSION)
-}
-
-/// Numbers of a lane are far below what SQLite holds.
-fn number(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// Whether it is new.
-fn put_event(transaction: &Transaction<'_>, header: &Header, event: &EventRow) -> Outcome<bool> {
-    let Header { site, lane, epoch, .. } = header;
-    let EventRow { seq, pos, id, kind, at, subjects: [visit, customer, vehicle, staff], personal, body, .. } = event;
-    // A batch of another lane may have been read before the erasure and stored after it.
-    let sql =
-        "INSERT INTO event (site, lane, epoch, seq, pos, id, kind, at, visit, customer, vehicle, staff, body, personal)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
-            CASE WHEN EXISTS (SELECT 1 FROM erased WHERE site = ?1 AND customer = ?10 AND epoch = ?3 AND pos > ?5)
-                THEN NULL ELSE ?14 END)
-        ON CONFLICT (site, id) DO NOTHING";
-    let inserted = transaction.prepare_cached(sql)?.execute(params![
-        site.as_str(),
-        lane.as_str(),
-        epoch.to_string(),
-        number(*seq),
-        number(*pos),
-        id.to_string(),
-        kind,
-        at.to_string(),
-        visit,
-        customer,
-        vehicle,
-        staff,
-        body,
-        personal
-    ])?;
-    Ok(inserted > 0)
-}
-
-fn put_gap(transaction: &Transaction<'_>, header: &Header, gap: &Gap) -> Outcome<()> {
-    let Header { site, lane, epoch, .. } = header;
-    let reason = match gap.reason {
-        crate::domain::GapReason::Retention => "retention",
-        crate::domain::GapReason::DiskFull => "disk_full",
-        crate::domain::GapReason::Corruption => "corruption",
-    };
-    let sql = "INSERT OR REPLACE INTO gap (site, lane, epoch, first, last, count, reason, at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    transaction.prepare_cached(sql)?.execute(params![
-        site.as_str(),
-        lane.as_str(),
-        epoch.to_string(),
-        number(gap.from),
-        number(gap.to),
-        number(gap.count),
-        reason,
-        gap.at.to_string()
-    ])?;
-    Ok(())
-}
-
-/// Forgets what was said of a customer before `event`; what is said after it, of whoever comes back, stays.
-fn erase(transaction: &Transaction<'_>, header: &Header, event: &EventRow) -> Outcome<()> {
-    let [_, Some(customer), _, _] = &event.subjects else { return Ok(()) };
-    let (site, epoch, pos) = (header.site.as_str(), header.epoch.to_string(), number(event.pos));
-    let sql = "UPDATE event SET personal = NULL
-        WHERE site = ?1 AND customer = ?2 AND personal IS NOT NULL AND NOT (epoch = ?3 AND pos > ?4)";
-    transaction.execute(sql, params![site, customer, epoch, pos])?;
-    let sql = "INSERT OR REPLACE INTO erased (site, customer, epoch, pos) VALUES (?1, ?2, ?3, ?4)";
-    transaction.execute(sql, params![site, customer, epoch, pos])?;
-    Ok(())
-}
-
-#[cfg(test)]
-#[path = "ledger_tests.rs"]
-mod tests;

@@ -2,15 +2,24 @@
 //! worker may wait for the connection. What finds no room is lost and asked for again. A client is used for one
 //! connection only.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS, SubscribeFilter,
-    SubscribeReasonCode, TlsConfiguration, Transport,
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, SubscribeReasonCode,
+    TlsConfiguration, Transport,
 };
+use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::{error::CollectError, options::Options};
+use super::{
+    error::CollectError,
+    options::Options,
+    tally::{Tallies, Tally},
+};
 use crate::{
     domain::SiteId,
     tls::{self, ClientTls},
@@ -21,18 +30,42 @@ const MAX_PACKET: usize = 64 * 1024 * 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// For connecting, and for writing out one packet.
 const NETWORK_TIMEOUT_S: u64 = 20;
-const QUEUE: usize = 8;
-const INFLIGHT: u16 = 32;
+const QUEUE: usize = 32;
+const INFLIGHT: u16 = 100;
 
-/// What the connection tells the worker.
+/// What the connection tells the worker about itself; seldom, and never lost.
+#[derive(Debug)]
+pub(super) enum Signal {
+    /// The broker took the login.
+    Connected,
+    /// What became of the subscription that was asked for: for each topic, whether it stands.
+    Subscribed(Vec<bool>),
+}
+
+/// What boxes said.
 #[derive(Debug)]
 pub(super) enum Heard {
-    /// The subscriptions stand: questions may be asked.
-    Ready,
     /// An answer to a pull.
     Batch(SiteId, Vec<u8>),
     /// An answer to an acknowledgement.
     Acked(SiteId, Vec<u8>),
+    /// A box says that it is there, or the broker that it is not.
+    There(SiteId, bool),
+}
+
+/// Boxes of whom an answer found no room: their lanes are to ask again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Missed(Arc<Mutex<BTreeSet<SiteId>>>);
+
+impl Missed {
+    fn note(&self, site: SiteId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(site);
+    }
+
+    /// Those since the last time.
+    pub(super) fn take(&self) -> BTreeSet<SiteId> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Why a connection is over.
@@ -46,9 +79,40 @@ pub(super) enum Ended {
     Hopeless(CollectError),
 }
 
-/// The topics of one box for one consumer.
-pub(super) fn topic(options: &Options, site: &SiteId, what: &str) -> String {
-    format!("showfloor/v1/{site}/{what}/{}", options.consumer)
+/// Where things are said to and by boxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Topic {
+    Pull,
+    Batch,
+    Ack,
+    Acked,
+    Status,
+}
+
+impl Topic {
+    /// The topic of one box, and of one consumer where it has one.
+    pub(super) fn of(self, options: &Options, site: &SiteId) -> String {
+        let what = match self {
+            Self::Pull => "pull",
+            Self::Batch => "batch",
+            Self::Ack => "ack",
+            Self::Acked => "acked",
+            Self::Status => return format!("showfloor/v1/{site}/status"),
+        };
+        format!("showfloor/v1/{site}/{what}/{}", options.consumer)
+    }
+
+    /// Reads a topic on which boxes speak to `consumer`.
+    fn read(text: &str, consumer: &str) -> Option<(SiteId, Self)> {
+        let (site, rest) = text.strip_prefix("showfloor/v1/")?.split_once('/')?;
+        let topic = match rest.split_once('/') {
+            Some(("batch", of)) if of == consumer => Self::Batch,
+            Some(("acked", of)) if of == consumer => Self::Acked,
+            None if rest == "status" => Self::Status,
+            _ => return None,
+        };
+        Some((site.parse().ok()?, topic))
+    }
 }
 
 /// A client for one connection.
@@ -70,15 +134,15 @@ pub(super) fn client(options: &Options, tls: Option<tls::Session>) -> (AsyncClie
     (client, eventloop)
 }
 
-/// Connects, subscribes and listens until the connection ends.
+/// Connects and listens until the connection ends.
 pub(super) async fn listen(
-    options: &Options,
-    client: &AsyncClient,
-    eventloop: &mut EventLoop,
-    heard: &mpsc::Sender<Heard>,
+    options: Arc<Options>,
+    mut eventloop: EventLoop,
+    signals: mpsc::Sender<Signal>,
+    heard: mpsc::Sender<Heard>,
+    missed: Missed,
+    tallies: Tallies,
 ) -> Ended {
-    let both = |site| [topic(options, site, "batch"), topic(options, site, "acked")];
-    let topics: Vec<String> = options.sites.iter().flat_map(both).collect();
     loop {
         let event = match eventloop.poll().await {
             Ok(event) => event,
@@ -95,41 +159,66 @@ pub(super) async fn listen(
                 };
             }
         };
-        match event {
-            Event::Incoming(Packet::ConnAck(_)) => {
-                let filters = topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce));
-                if let Err(error) = client.try_subscribe_many(filters) {
-                    return Ended::Lost(error.to_string());
-                }
-            }
+        let signal = match event {
+            Event::Incoming(Packet::ConnAck(_)) => Signal::Connected,
             Event::Incoming(Packet::SubAck(answer)) => {
                 let granted = |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Success(_));
-                let mut codes = answer.return_codes.iter().map(granted);
-                if let Some(topic) = topics.iter().find(|_| !codes.next().unwrap_or(false)) {
-                    return Ended::Hopeless(CollectError::Forbidden { topic: topic.clone() });
-                }
                 options.tls.iter().for_each(ClientTls::stands);
-                // The queue is empty: nothing was asked yet.
-                let _ = heard.try_send(Heard::Ready);
+                Signal::Subscribed(answer.return_codes.iter().map(granted).collect())
             }
-            Event::Incoming(Packet::Publish(publish)) => pass_on(options, &publish, heard),
-            _ => {}
+            Event::Incoming(Packet::Publish(publish)) => {
+                if let Some(message) = read(&options, &publish)
+                    && let Err(mpsc::error::TrySendError::Full(lost)) = heard.try_send(message)
+                {
+                    let (Heard::Batch(site, _) | Heard::Acked(site, _) | Heard::There(site, _)) = lost;
+                    missed.note(site);
+                    tallies.add(Tally::Dropped, 1);
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        // One subscription is asked for at a time: there is room.
+        if signals.try_send(signal).is_err() {
+            return Ended::Lost("the worker does not listen".into());
         }
     }
 }
 
-fn pass_on(options: &Options, publish: &Publish, heard: &mpsc::Sender<Heard>) {
-    let is = |site: &&SiteId, what| publish.topic == topic(options, site, what);
-    let message = if let Some(site) = options.sites.iter().find(|site| is(site, "batch")) {
-        Heard::Batch(site.clone(), publish.payload.to_vec())
-    } else if let Some(site) = options.sites.iter().find(|site| is(site, "acked")) {
-        Heard::Acked(site.clone(), publish.payload.to_vec())
-    } else {
-        return;
-    };
+fn read(options: &Options, publish: &Publish) -> Option<Heard> {
+    #[derive(Deserialize)]
+    struct Status {
+        state: String,
+    }
+    let (site, topic) = Topic::read(&publish.topic, options.consumer.as_str())?;
+    if topic == Topic::Status {
+        let status: Status = serde_json::from_slice(&publish.payload).ok()?;
+        return Some(Heard::There(site, status.state == "online"));
+    }
     if publish.retain {
         tracing::warn!(topic = publish.topic, "a retained answer was ignored: nobody may publish so here");
-    } else if heard.try_send(message).is_err() {
-        tracing::warn!(topic = publish.topic, "answers come faster than they are stored; one will be asked for again");
+        return None;
+    }
+    let payload = publish.payload.to_vec();
+    Some(if topic == Topic::Batch { Heard::Batch(site, payload) } else { Heard::Acked(site, payload) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_said_to_us_is_heard() {
+        for (text, expected) in [
+            ("showfloor/v1/hel-01/batch/cloud", Some(Topic::Batch)),
+            ("showfloor/v1/hel-01/acked/cloud", Some(Topic::Acked)),
+            ("showfloor/v1/hel-01/status", Some(Topic::Status)),
+            ("showfloor/v1/hel-01/batch/other", None),
+            ("showfloor/v1/HEL/batch/cloud", None),
+            ("showfloor/v1/hel-01/batch", None),
+            ("showfloor/v2/hel-01/status", None),
+        ] {
+            assert_eq!(Topic::read(text, "cloud").map(|(_, topic)| topic), expected, "{text}");
+        }
     }
 }

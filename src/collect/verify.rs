@@ -1,15 +1,13 @@
 //! What a box sends, believed only after it was checked: size, sha256, number of lines, and that every number of the
 //! lane from `after` + 1 to `upto` is one event or inside one gap. Pure.
 
-use std::io::Read;
+use std::{borrow::Cow, io::Read};
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
-use super::dating::Word;
-use crate::domain::{ClockMark, ClockSynced, Epoch, Gap, Lane, SiteId, Timestamp};
+use super::row::{self, Item};
+use crate::domain::{Epoch, Lane, SiteId};
 
 /// The largest body that is unpacked: far above what a box sends.
 const MAX_BODY: u64 = 64 * 1024 * 1024;
@@ -53,6 +51,9 @@ pub enum Broken {
         /// What came.
         found: u64,
     },
+    /// It is well formed, and the database does not take it.
+    #[error("the database does not take it: {0}")]
+    Unfit(String),
 }
 
 /// What is said about a body.
@@ -80,40 +81,6 @@ pub(super) struct Header {
     pub(super) bytes: u64,
     /// Before compression, hexadecimal.
     pub(super) sha256: String,
-}
-
-/// An event, taken apart as far as the collector looks into it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct EventRow {
-    /// Its number in the lane.
-    pub(super) seq: u64,
-    /// Its position in the box's log.
-    pub(super) pos: u64,
-    /// Its own id.
-    pub(super) id: Uuid,
-    /// What happened.
-    pub(super) kind: String,
-    /// When, by the wall clock of then.
-    pub(super) at: Timestamp,
-    /// What the box's clocks said.
-    pub(super) clock: ClockMark,
-    /// What it says of them, as a `clock.synced`.
-    pub(super) word: Option<Word>,
-    /// Its subjects as they stand on the wire: visit, customer, vehicle, staff.
-    pub(super) subjects: [Option<String>; 4],
-    /// What is personal about it, as JSON.
-    pub(super) personal: Option<String>,
-    /// All of it but what is personal, as JSON.
-    pub(super) body: String,
-}
-
-/// One line of a body.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Item {
-    /// An event.
-    Event(Box<EventRow>),
-    /// Numbers without events.
-    Gap(Gap),
 }
 
 /// A batch that may be believed.
@@ -180,7 +147,8 @@ pub(super) fn check(header: Header, body: &[u8]) -> Result<Batch, Broken> {
     let mut last = header.after;
     let mut items = Vec::new();
     for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let (first, upto, item) = read_line(line, header.lane)?;
+        let item = row::read(line, header.lane)?;
+        let (first, upto) = item.span();
         if first != last + 1 || upto < first {
             return Err(Broken::Order { due: last + 1, found: first });
         }
@@ -196,9 +164,9 @@ pub(super) fn check(header: Header, body: &[u8]) -> Result<Batch, Broken> {
     Ok(Batch { header, items })
 }
 
-fn unpack(header: &Header, body: &[u8]) -> Result<Vec<u8>, Broken> {
+fn unpack<'a>(header: &Header, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Broken> {
     match header.encoding.as_str() {
-        "identity" => Ok(body.to_vec()),
+        "identity" => Ok(Cow::Borrowed(body)),
         "zstd" => {
             let failed = |error: std::io::Error| Broken::Encoding(error.to_string());
             // One byte more than announced is enough to see that it is too long.
@@ -206,42 +174,10 @@ fn unpack(header: &Header, body: &[u8]) -> Result<Vec<u8>, Broken> {
             let mut unpacked = Vec::new();
             let decoder = zstd::Decoder::new(body).map_err(failed)?;
             decoder.take(limit).read_to_end(&mut unpacked).map_err(failed)?;
-            Ok(unpacked)
+            Ok(Cow::Owned(unpacked))
         }
         other => Err(Broken::Encoding(format!("{other:?} is not known"))),
     }
-}
-
-/// The first and last number of a line, and what it says.
-fn read_line(text: &[u8], lane: Lane) -> Result<(u64, u64, Item), Broken> {
-    let wrong = |what: &str| Broken::Line(what.to_owned());
-    let mut fields: Map<String, Value> =
-        serde_json::from_slice(text).map_err(|error| Broken::Line(error.to_string()))?;
-    if let Some(gap) = fields.remove("gap") {
-        let gap: Gap = serde_json::from_value(gap).map_err(|error| Broken::Line(error.to_string()))?;
-        return Ok((gap.from, gap.to, Item::Gap(gap)));
-    }
-    let number = |name: &str| fields.get(name).and_then(Value::as_u64).ok_or_else(|| wrong(name));
-    let field = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
-    if field("lane").as_deref() != Some(lane.as_str()) {
-        return Err(wrong("it is of another lane"));
-    }
-    let (seq, pos) = (number("seq")?, number("pos")?);
-    let id = field("id").and_then(|id| Uuid::parse_str(&id).ok()).ok_or_else(|| wrong("id"))?;
-    let kind = field("kind").ok_or_else(|| wrong("kind"))?;
-    let at = field("at").and_then(|at| Timestamp::parse(&at).ok()).ok_or_else(|| wrong("at"))?;
-    let clock = ClockMark::deserialize(fields.get("clock").unwrap_or(&Value::Null)).map_err(|_| wrong("clock"))?;
-    let word = match fields.get("data") {
-        Some(data) if kind == "clock.synced" => {
-            Word::new(&clock, &ClockSynced::deserialize(data).map_err(|_| wrong("data of clock.synced"))?)
-        }
-        _ => None,
-    };
-    let subjects = ["visit", "customer", "vehicle", "staff"].map(field);
-    let personal = fields.remove("personal").filter(|personal| !personal.is_null()).map(|fields| fields.to_string());
-    let body = Value::Object(fields).to_string();
-    let event = EventRow { seq, pos, id, kind, at, clock, word, subjects, personal, body };
-    Ok((seq, seq, Item::Event(Box::new(event))))
 }
 
 #[cfg(test)]

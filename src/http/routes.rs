@@ -96,6 +96,13 @@ pub(super) fn router(parts: Parts) -> Router {
         .with_state(app)
 }
 
+/// For a command that has nothing else to show: `/metrics`, without a token, since it listens on loopback only.
+pub(super) fn metrics_only(render: impl Fn() -> String + Clone + Send + Sync + 'static) -> Router {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+    let answer = move || std::future::ready((kind, render()));
+    Router::new().route("/metrics", get(answer)).fallback(not_found).method_not_allowed_fallback(not_allowed)
+}
+
 async fn not_found() -> Problem {
     Problem::new(404, "there is nothing at this address; docs/protocol.md lists what there is")
 }

@@ -53,6 +53,16 @@ impl Http {
         Self { listener, address, router: routes::router(parts) }
     }
 
+    /// Serves one text at `/metrics`, made anew for each question, and nothing else.
+    #[must_use]
+    pub fn metrics(
+        listener: std::net::TcpListener,
+        address: SocketAddr,
+        render: impl Fn() -> String + Clone + Send + Sync + 'static,
+    ) -> Self {
+        Self { listener, address, router: routes::metrics_only(render) }
+    }
+
     /// Serves until `stop`; answers what is under way then, for a second at most.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The log: lines on standard error, for the journal or a person.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write};
 
 use tracing_subscriber::EnvFilter;
 
@@ -28,4 +28,29 @@ pub fn start_log(level: &str, json: bool) -> Result<(), LogError> {
         (false, false) => log.with_ansi(io::stderr().is_terminal()).try_init(),
     };
     started.map_err(LogError::Started)
+}
+
+/// Starts the log at `level` as text for a terminal, each line through `write`: for a command that draws below it.
+///
+/// # Errors
+/// When it was started before.
+pub fn start_log_through(
+    level: &str,
+    write: impl Fn(&[u8]) -> io::Result<()> + Clone + Send + Sync + 'static,
+) -> Result<(), LogError> {
+    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(level)).with_ansi(true);
+    log.with_writer(move || Through(write.clone())).try_init().map_err(LogError::Started)
+}
+
+/// Lines come whole: each is one call.
+struct Through<F>(F);
+
+impl<F: Fn(&[u8]) -> io::Result<()>> Write for Through<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (self.0)(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

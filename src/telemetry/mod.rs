@@ -8,5 +8,5 @@ mod metrics;
 
 pub use ailments::Ailments;
 pub use clock::{FlooredClock, SystemClock, built};
-pub use log::{LogError, start_log};
+pub use log::{LogError, start_log, start_log_through};
 pub use metrics::{Count, Gauge, Telemetry};

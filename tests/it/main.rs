@@ -4,13 +4,16 @@
 #![allow(clippy::expect_used, clippy::print_stderr)] // helpers of tests are tests
 
 mod bad_input;
+mod boxes;
 mod clock;
 mod cloud;
 mod demo;
 mod lan;
 mod main_job;
+mod many;
 #[path = "../../src/tls/testing.rs"]
 mod pki;
+mod postgres;
 mod powercut;
 mod start;
 mod support;

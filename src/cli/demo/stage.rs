@@ -176,6 +176,6 @@ fn collector(site: &Arc<Site>, broker: SocketAddr, into: &Path) -> Result<Unit> 
     };
     Ok(Unit::new("collector", Phase::Intake, move |stop| {
         let collector = Collector::new(options.clone());
-        async move { collector?.run(stop).await }
+        async move { collector.run(stop).await }
     }))
 }
