@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh Debian 12 machine with cargo, Node 20 and Python 3: `make demo` and `make test`.
 
 # Debian's own Python comes without what makes virtual environments.
-PACKAGES := mosquitto faketime $(shell python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv)
+PACKAGES := mosquitto faketime openssl $(shell python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv)
 VENV := .venv
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 RUN_TESTS := $(if $(NEXTEST),cargo nextest run,cargo test --quiet)

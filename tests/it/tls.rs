@@ -247,3 +247,55 @@ fn a_box_with_bad_certificates_goes_on_and_takes_the_new_ones() {
     }
     assert!(!log.contains("PRIVATE KEY"));
 }
+
+/// The commands of the manual's chapter on certificates, in order.
+fn commands_of_the_manual() -> Vec<String> {
+    let manual = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).expect("read");
+    let chapter =
+        manual.split("## Certificates").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the chapter");
+    let blocks = chapter.split("```sh\n").skip(1);
+    blocks.map(|block| block.split("```").next().expect("its end").to_owned()).collect()
+}
+
+fn sh(dir: &Path, commands: &str) {
+    let out = Command::new("sh").args(["-ec", commands]).current_dir(dir).output().expect("sh runs");
+    assert!(out.status.success(), "{commands}: {}", String::from_utf8_lossy(&out.stderr));
+}
+
+#[test]
+fn the_commands_of_the_manual_work() {
+    let (dir, port) = (TempDir::new().expect("a directory"), free_port());
+    let at = dir.path().to_owned();
+    let mut commands = commands_of_the_manual();
+    let revoke = commands.pop().expect("commands");
+    assert!(revoke.contains("-revoke hel-01.pem") && commands.len() == 4, "{revoke}");
+    sh(&at, &commands.concat());
+    let acl = "pattern readwrite showfloor/v1/%u/#\nuser cloud\ntopic write showfloor/v1/+/pull/cloud\n\
+               topic write showfloor/v1/+/ack/cloud\ntopic write showfloor/v1/+/command\ntopic read showfloor/v1/#\n";
+    let manual = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).expect("read");
+    assert!(manual.contains(acl), "these rights stand in the manual");
+    fs::write(at.join("acl"), acl).expect("written");
+    let d = at.display();
+    let text = format!(
+        "user root\nlistener {port} 127.0.0.1\ncafile {d}/ca.pem\ncertfile {d}/broker.pem\n\
+         keyfile {d}/broker.key\ncrlfile {d}/crl.pem\nrequire_certificate true\nuse_identity_as_username true\n\
+         acl_file {d}/acl\n"
+    );
+    let mut broker = Broker::start_with(dir, &text);
+    let mut showroom = Showroom::new("hel-01", SITE, broker.port);
+    let config = fs::read_to_string(showroom.config()).expect("read");
+    let config = config.split("[anchors]").next().expect("its begin");
+    let tls = format!("ca = \"{d}/ca.pem\"\ncert = \"{d}/hel-01.pem\"\nkey = \"{d}/box.key\"\ncrl = \"{d}/crl.pem\"\n");
+    let config = format!("{config}[uplink]\nbroker = \"mqtts://localhost:{port}\"\n[uplink.tls]\n{tls}");
+    fs::write(showroom.config(), config).expect("written");
+    showroom.start();
+    let service = showroom.token("service", "probe");
+    wait_for("the uplink", || (showroom.metric(&service, "showfloor_uplink_connected") == 1).then_some(()));
+    broker.kill();
+    sh(&at, &revoke);
+    broker.start_again();
+    wait_for("the refusal", || {
+        let problem = certificate(&status(&showroom, &service), "uplink")["problem"].clone();
+        problem.as_str().is_some_and(|problem| problem.contains("it is revoked")).then_some(())
+    });
+}
