@@ -174,7 +174,8 @@ impl App {
         let beats = Arc::clone(&engine.beats);
         let gate = Gate::new(self.book.clone());
         let hub = self.hub(&gate, &snapshot, &book);
-        let pages = self.pages(hub.clone(), gate, snapshot, (&book, mode), &certificates, degraded.clone(), is_ready);
+        let signs = Signs { degraded: degraded.clone(), ready: is_ready, certificates: certificates.clone() };
+        let pages = self.pages(hub.clone(), gate, snapshot, (&book, mode), signs);
         let server = Arc::new(Http::new(self.listener, self.address, pages));
         supervisor.add(store_unit(self.writer, self.store.clone()));
         supervisor.add(Unit::new("http", Phase::Lan, move |stop| Arc::clone(&server).run(stop)));
@@ -236,11 +237,10 @@ impl App {
         gate: Gate,
         snapshot: watch::Receiver<Arc<FloorSnapshot>>,
         (book, mode): (&Arc<AnchorBook>, Mode),
-        certificates: &Certificates,
-        degraded: watch::Receiver<Vec<String>>,
-        ready: watch::Receiver<bool>,
+        signs: Signs,
     ) -> http::Parts {
-        let (book, now, certificates) = (Arc::clone(book), Arc::clone(&self.clock), certificates.clone());
+        let Signs { degraded, ready, certificates } = signs;
+        let (book, now) = (Arc::clone(book), Arc::clone(&self.clock));
         let date = move |at| mode.date(at, now.now());
         http::Parts {
             site: Arc::clone(&self.site),
@@ -257,6 +257,13 @@ impl App {
             telemetry: self.telemetry.clone(),
         }
     }
+}
+
+/// What pages show of how the daemon is.
+struct Signs {
+    degraded: watch::Receiver<Vec<String>>,
+    ready: watch::Receiver<bool>,
+    certificates: Certificates,
 }
 
 /// What is left to the runner of a daemon whose parts are handed out.

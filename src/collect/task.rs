@@ -89,7 +89,7 @@ impl Collector {
                 }
                 Ended::Refused(cause) if self.options.once => return Err(CollectError::Secured(cause)),
                 Ended::Lost(cause) | Ended::Refused(cause) => {
-                    tracing::warn!(broker, cause, "not connected; trying again")
+                    tracing::warn!(broker, cause, "not connected; trying again");
                 }
             }
             tokio::select! {

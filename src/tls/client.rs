@@ -58,7 +58,7 @@ impl ClientTls {
         let material = self.read().await?;
         let time = Arc::new(Watch(Arc::clone(&self.0.clock)));
         let config = ClientConfig::builder_with_details(Arc::clone(&self.0.provider), time);
-        let config = config.with_protocol_versions(&[&TLS13, &TLS12]).map_err(|error| self.broken(&error))?;
+        let config = config.with_protocol_versions(&[&TLS13, &TLS12]).map_err(|error| broken(&error))?;
         let config = config.with_webpki_verifier(material.verifier);
         let mut config = match material.identity {
             Some(identity) => {
@@ -107,11 +107,10 @@ impl ClientTls {
         }
         material
     }
+}
 
-    fn broken(&self, error: &rustls::Error) -> TlsError {
-        let flaw = Flaw { key: "ca", message: format!("TLS cannot be used here: {error}") };
-        TlsError::Files(vec![flaw])
-    }
+fn broken(error: &rustls::Error) -> TlsError {
+    TlsError::Files(vec![Flaw { key: "ca", message: format!("TLS cannot be used here: {error}") }])
 }
 
 /// Certificates are judged by the clock that everything else goes by. A box that does not know the time (1970) knows at
