@@ -15,13 +15,13 @@ use super::{
     inbox::Inboxes,
     link::{Letter, Link, Place},
     pulls::PullDesk,
-    status::{Condition, LaneStatus, Lanes, Status, Storage},
+    status::{Condition, LaneStatus, Lanes, Salvaged, Status, Storage},
     sync::{Settings, SyncState},
     topics::Topics,
 };
 use crate::{
     domain::{Clock, ConsumerId, Lane, SiteId},
-    store::{ReadError, StoreHandle},
+    store::{ReadError, Salvage, StoreHandle},
     telemetry::{Count, Telemetry},
     tls::ClientTls,
 };
@@ -204,6 +204,12 @@ impl Reporter {
             boot: now.boot,
             clock: now.quality,
             degraded: self.degraded.borrow().clone(),
+            salvage: self.store.salvage().map(|&Salvage { at, epoch, kept, lost, .. }| Salvaged {
+                at,
+                from: epoch,
+                kept,
+                lost,
+            }),
         }
     }
 
