@@ -6,7 +6,9 @@
 mod bad_input;
 mod clock;
 mod cloud;
+mod damage;
 mod demo;
+mod failing_disk;
 mod lan;
 mod main_job;
 #[path = "../../src/tls/testing.rs"]
