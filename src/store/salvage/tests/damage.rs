@@ -260,8 +260,8 @@ async fn a_visit_whose_tag_is_lost_stays_open_under_one_that_nobody_carries() {
     let store = place.run();
     let open = store.handle.reader().open_visits().await.expect("reads");
     assert_eq!(open.len(), 5);
-    assert!(open.iter().all(|visit| visit.tag.as_str().starts_with("salvaged:")), "{open:?}");
-    assert!(open.iter().any(|visit| visit.visit == visit_id(57)));
+    assert!(open.iter().all(|seen| seen.open.tag.as_str().starts_with("salvaged:")), "{open:?}");
+    assert!(open.iter().any(|seen| seen.open.visit == visit_id(57)));
     check_lives(&place, store).await;
 }
 
