@@ -150,7 +150,7 @@ fn collect(broker: &Broker, showroom: &Showroom, events: u64) -> Drained {
     let there: i64 = rusqlite::Connection::open(&into)
         .and_then(|db| db.query_row("SELECT count(*) FROM event", [], |row| row.get(0)))
         .expect("counted");
-    assert!(there >= events as i64, "{there} of {events} arrived");
+    assert!(there >= events.cast_signed(), "{there} of {events} arrived");
     Drained { time, cpu: used, peak }
 }
 

@@ -5,6 +5,8 @@
 #![allow(clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 #![allow(dead_code, unreachable_pub)] // the tests use more of the support than the benches
 
+#[path = "support/seed.rs"]
+mod seed;
 #[path = "../tests/it/support.rs"]
 mod support;
 
@@ -24,68 +26,22 @@ use std::{
 
 use rumqttc::{Client, Event, MqttOptions, NetworkOptions, Packet, QoS};
 use serde_json::{Value, json};
-use showfloor::{
-    domain::{Fact, Presence, Registry, Timestamp, Trace, VisitId},
-    showroom::Dating,
-    store::{GroupCommit, Options, Store, StoreHandle},
-    telemetry::{SystemClock, Telemetry},
-};
+use showfloor::telemetry::Telemetry;
 use support::{Broker, SITE, Showroom};
 
 const LANES: [&str; 3] = ["sales", "presence", "trace"];
-const VISITS: u64 = 200;
 const IDLE_SALES: usize = 50;
 const EVERY: Duration = Duration::from_millis(20);
 
 /// Fills the log by the store's own code: visitors who move and whose positions are kept.
-fn seed(dir: &Path, events: u64) {
-    let options = Options {
-        dir: dir.join("data"),
-        consumers: vec!["cloud".parse().expect("id")],
-        site_tags: Registry::default(),
-        site: "hel-01".parse().expect("id"),
-        clock: Arc::new(SystemClock::new()),
-        telemetry: Telemetry::default(),
-        group: GroupCommit::default(),
-    };
-    let (store, mut writer) = Store::open(options).expect("opens");
-    writer.run_thread().expect("starts");
+fn fill(dir: &Path, events: u64) {
+    let (store, writer) = seed::open(&dir.join("data"), "hel-01", &Telemetry::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("builds");
     runtime.block_on(async {
-        for n in 0..VISITS {
-            let (zone, tag) = ("entrance".parse().ok(), format!("ibeacon:u:1:{n}").parse().expect("tag"));
-            let visit = VisitId(uuid::Uuid::from_u128(u128::from(n)));
-            let entered = Presence::Entered { visit, customer: None, zone, x: 1.0, y: 2.0, returning: false, tag };
-            record(&store, entered).await;
-        }
-        for n in VISITS..events {
-            let visit = VisitId(uuid::Uuid::from_u128(u128::from(n / 2 % VISITS)));
-            record(&store, if n % 2 == 0 { moved(visit, n) } else { traced(visit, n) }).await;
-        }
+        seed::fill(&store, events).await;
         store.close().await;
     });
     writer.join().expect("ended well");
-}
-
-async fn record(store: &StoreHandle, presence: Presence) {
-    let fact = Fact { at: Timestamp::UNIX_EPOCH, presence };
-    store.record(fact, Dating::Ago(Duration::ZERO)).await.expect("taken");
-}
-
-fn moved(visit: VisitId, n: u64) -> Presence {
-    let zone = |n: u64| format!("bay-{}", n % 7).parse().ok();
-    let (x, y) = ((n % 3_000) as f64 / 100.0, (n % 1_900) as f64 / 100.0);
-    Presence::Moved { visit, from: zone(n), to: zone(n + 2), x, y }
-}
-
-/// Ten seconds of a walk.
-fn traced(visit: VisitId, n: u64) -> Presence {
-    let step = |k: u64| ((n * 31 + k * 17) % 120) as i32 - 60;
-    let track = |from: u64| std::iter::once(from as i32 % 3_000).chain((1..10).map(step)).collect();
-    Presence::Traced {
-        visit,
-        trace: Trace { t0: Timestamp::UNIX_EPOCH, step_ms: 1_000, x_cm: track(n), y_cm: track(n / 3) },
-    }
 }
 
 fn client(port: u16, name: &str) -> (Client, rumqttc::Connection) {
@@ -206,7 +162,7 @@ fn main() {
 /// Measures on a box that reaches the broker at `uplink`; says how the drain went.
 fn run(line: &str, broker: &Broker, uplink: u16, events: u64) -> String {
     let mut showroom = Showroom::new("hel-01", SITE, uplink);
-    seed(showroom.dir.path(), events);
+    fill(showroom.dir.path(), events);
     showroom.start();
     let pulled = Arc::new(Pulled::default());
     let (tell, heard) = mpsc::sync_channel(10_000);

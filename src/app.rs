@@ -26,7 +26,7 @@ use crate::{
     presence::{Engine, Mode, PresenceTask, Settings, SteadyClock},
     sources::{self, AnchorBook, Anchors, DEFAULT_TOPICS, Stamping, WallClock},
     store::{self, GroupCommit, ReadError, Store, StoreError, StoreHandle, Writer},
-    supervisor::{Phase, Pulse, Supervisor, SupervisorError, Unit, signals},
+    supervisor::{self, Phase, Pulse, Supervisor, SupervisorError, Unit, signals},
     telemetry::{Ailments, FlooredClock, SystemClock, Telemetry, built},
     tls::ClientTls,
     uplink::{self, Uplink},
@@ -81,10 +81,12 @@ pub struct App {
     book: AccessBook,
     clock: Arc<dyn Clock>,
     telemetry: Telemetry,
+    ailments: Ailments,
 }
 
 impl App {
-    /// Opens everything that can refuse. Blocks for some milliseconds; must be called within a runtime.
+    /// Opens everything that can refuse. Blocks for some milliseconds, and as long as it takes to salvage a damaged database;
+    /// must be called within a runtime.
     ///
     /// # Errors
     /// When a port is in use, or the data directory cannot be used.
@@ -93,7 +95,7 @@ impl App {
         let listener = TcpListener::bind(wanted).map_err(|source| AppError::Listen { address: wanted, source })?;
         let address = listener.local_addr().unwrap_or(wanted);
         let clock = Arc::new(FlooredClock::new(SystemClock::new(), built()));
-        let telemetry = Telemetry::default();
+        let (telemetry, ailments) = (Telemetry::default(), Ailments::default());
         let (store, mut writer) = Store::open(store::Options {
             dir: config.dir.clone(),
             consumers: config.uplink.as_ref().map(|uplink| uplink.consumers.clone()).unwrap_or_default(),
@@ -102,6 +104,8 @@ impl App {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             telemetry: telemetry.clone(),
             group: GroupCommit::default(),
+            ailments: ailments.clone(),
+            breathe: Arc::new(supervisor::still_starting),
         })?;
         if let Some(kept) = store.clock_floor() {
             clock.restore(kept);
@@ -110,7 +114,7 @@ impl App {
         let broker = config.broker.as_ref().map(embedded).transpose()?;
         writer.run_thread()?;
         let site = Arc::new(config.site.clone());
-        Ok(Self { config, site, address, listener, broker, store, writer, book, clock, telemetry })
+        Ok(Self { config, site, address, listener, broker, store, writer, book, clock, telemetry, ailments })
     }
 
     /// Where pages, API and WebSocket are.
@@ -143,8 +147,9 @@ impl App {
     /// When a part that everything rests on failed, or the stop was cut short by a second signal.
     pub async fn run(self, guests: Vec<Unit>) -> Result<(), AppError> {
         let orders = signals().map_err(AppError::Signals)?;
-        let ailments = Ailments::default();
+        let ailments = self.ailments.clone();
         let mut supervisor = Supervisor::new(ailments.clone(), self.telemetry.clone());
+        let store = self.store.clone();
         let plan = self.plan(&mut supervisor, &ailments);
         for guest in guests {
             supervisor.add(guest);
@@ -156,9 +161,11 @@ impl App {
             plan.dir,
             plan.address
         );
-        supervisor.run(orders, plan.ready()).await?;
+        let ended = supervisor.run(orders, plan.ready()).await;
         drop(plan.broker);
-        Ok(())
+        // That the database is damaged says more than that the store ended.
+        store.damage().map_or(Ok(()), Err)?;
+        Ok(ended?)
     }
 
     fn plan(self, supervisor: &mut Supervisor, ailments: &Ailments) -> Plan {
@@ -178,6 +185,14 @@ impl App {
         let pages = self.pages(hub.clone(), gate, snapshot, (&book, mode), signs);
         let server = Arc::new(Http::new(self.listener, self.address, pages));
         supervisor.add(store_unit(self.writer, self.store.clone()));
+        let patrolled = self.store.clone();
+        supervisor.add(Unit::new("patrol", Phase::Intake, move |stop| {
+            let store = patrolled.clone();
+            async move {
+                stop.run_until_cancelled(store.patrol()).await;
+                Ok::<_, StoreError>(())
+            }
+        }));
         supervisor.add(Unit::new("http", Phase::Lan, move |stop| Arc::clone(&server).run(stop)));
         supervisor.add(Unit::new("hub", Phase::Lan, move |stop| hub.clone().run(stop)));
         supervisor.add(engine.unit());
@@ -345,7 +360,7 @@ fn store_unit(writer: Writer, store: StoreHandle) -> Unit {
                     () = stop.cancelled() => break,
                     () = tokio::time::sleep(LOOK * 10) => {}
                 }
-                if writer.is_finished() {
+                if writer.is_finished() || store.damage().is_some() {
                     break;
                 }
             }
@@ -353,7 +368,7 @@ fn store_unit(writer: Writer, store: StoreHandle) -> Unit {
             store.close().await;
             let joined = tokio::task::spawn_blocking(move || writer.join()).await;
             let closed = joined.unwrap_or(Err(StoreError::Died));
-            if stopping { closed } else { closed.and(Err(StoreError::Died)) }
+            if stopping { closed } else { closed.and(Err(store.damage().unwrap_or(StoreError::Died))) }
         }
     })
     .critical()

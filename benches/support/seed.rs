@@ -6,7 +6,7 @@ use showfloor::{
     domain::{ExitReason, Fact, Presence, Registry, Timestamp, Trace, VisitId, ZoneId},
     showroom::Dating,
     store::{GroupCommit, Options, Store, StoreHandle, Writer},
-    telemetry::{SystemClock, Telemetry},
+    telemetry::{Ailments, SystemClock, Telemetry},
 };
 use uuid::Uuid;
 
@@ -27,6 +27,8 @@ pub fn open(dir: &Path, site: &str, telemetry: &Telemetry) -> (StoreHandle, Writ
         clock: Arc::new(SystemClock::new()),
         telemetry: telemetry.clone(),
         group: GroupCommit::default(),
+        ailments: Ailments::default(),
+        breathe: Arc::new(|| ()),
     };
     let (store, mut writer) = Store::open(options).expect("opens");
     writer.run_thread().expect("starts");

@@ -17,6 +17,8 @@ const UNAVAILABLE: u8 = 69;
 const SOFTWARE: u8 = 70;
 /// The store cannot be used.
 const STORE: u8 = 74;
+/// The database was found damaged while it was in use: the next start salvages it.
+const START_AGAIN: u8 = 75;
 /// Configuration.
 const CONFIG: u8 = 78;
 /// Stopped at once, as a shell says it of a program that was interrupted.
@@ -65,6 +67,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if let Some(app) = cause.downcast_ref::<AppError>() {
         return match app {
+            AppError::Store(StoreError::DamageMet { .. }) => Some(START_AGAIN),
             AppError::Listen { .. } | AppError::Broker(_) => Some(UNAVAILABLE),
             AppError::Store(_) | AppError::Read(_) => Some(STORE),
             AppError::Access(error) => Some(of_access(error)),

@@ -104,6 +104,15 @@ fn table(status: &Value) -> String {
     for certificate in status["certificates"].as_array().into_iter().flatten() {
         lines.push(("certificate", of_certificate(certificate)));
     }
+    if let Some(salvage) = status["salvage"].as_object() {
+        let said = |key: &str| salvage[key].as_str().map_or_else(|| salvage[key].to_string(), str::to_owned);
+        lines.push((
+            "salvaged",
+            format!("{}, {} events kept, {} lost: {}", said("at"), said("kept"), said("lost"), said("cause")),
+        ));
+        let copy = salvage["copy"].as_str().map_or_else(|| "gone".to_owned(), |copy| format!("in {copy}"));
+        lines.push(("", format!("the damaged files are {copy}")));
+    }
     let degraded: Vec<_> = status["degraded"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     lines.push(("degraded", if degraded.is_empty() { "nothing".to_owned() } else { degraded.join(", ") }));
     let lines: Vec<String> = lines.iter().map(|(key, value)| format!("{key:<12} {value}")).collect();
@@ -136,7 +145,8 @@ mod tests {
                 {"connection": "uplink", "validUntil": "2027-01-01T00:00:00.000000Z", "daysLeft": 12, "problem": null},
                 {"connection": "anchors", "validUntil": null, "daysLeft": null, "problem": "ca.pem cannot be read"},
             ],
-            "degraded": ["uplink"],
+            "degraded": ["uplink"], "salvage": {"at": "2026-11-24T10:00:00.000000Z", "cause": "rust", "from": null,
+                "kept": 7, "lost": 2, "copy": "/data/damaged-2026-11-24-1"},
         });
         insta::assert_snapshot!(table(&status), @r"
         site         hel-01 (Helsinki)
@@ -152,6 +162,8 @@ mod tests {
         log          lane trace, 0 to 0
         certificate  uplink: ours ends on 2027-01-01, 12 days
         certificate  anchors: none of ours is known; ca.pem cannot be read
+        salvaged     2026-11-24T10:00:00.000000Z, 7 events kept, 2 lost: rust
+                     the damaged files are in /data/damaged-2026-11-24-1
         degraded     uplink
         ");
     }

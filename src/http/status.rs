@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{api::unreadable, auth::Insider, problem::Problem, routes::App};
 use crate::{
     domain::{Lane, Timestamp},
+    store::Salvage,
     telemetry::Gauge,
 };
 
@@ -27,6 +28,12 @@ pub struct CertificateLine {
     pub days_left: Option<i64>,
     /// Why TLS keeps us from the broker, if it does.
     pub problem: Option<String>,
+}
+
+/// What came of the newest damaged database.
+fn salvage(salvage: &Salvage) -> Value {
+    let Salvage { at, cause, epoch, kept, lost, .. } = salvage;
+    json!({"at": at, "cause": cause, "from": epoch, "kept": kept, "lost": lost, "copy": salvage.copy()})
 }
 
 pub(super) async fn live() -> &'static str {
@@ -76,6 +83,6 @@ pub(super) async fn status(State(app): State<App>, _: Insider) -> Result<Json<Va
         "anchorsConnected": parts.telemetry.gauge(Gauge::AnchorsConnected) == 1,
         "uplinkConnected": parts.telemetry.gauge(Gauge::UplinkConnected) == 1,
         "certificates": (parts.certificates)(),
-        "degraded": degraded,
+        "degraded": degraded, "salvage": parts.store.salvage().map(salvage),
     })))
 }

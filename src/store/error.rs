@@ -48,10 +48,16 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The file is no database, or not a whole one.
-    #[error(
-        "{path} is damaged ({cause}); nothing was deleted: move the file aside or restore a copy, then start again"
-    )]
+    #[error("{path} is damaged ({cause}), and nothing was deleted; restore a copy of it, or see the log")]
     Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// It was found while the daemon ran; the next start sets the file aside and goes on with what can be read.
+    #[error("{path} was found damaged while it was in use ({cause}); start again: it will be set aside and salvaged")]
+    DamageMet {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -87,6 +93,25 @@ pub(super) enum DbError {
         /// Which column.
         what: &'static str,
     },
+    /// A row of the log is not as it was written.
+    #[error("the event at position {pos} is not as it was written")]
+    Torn {
+        /// Where.
+        pos: u64,
+    },
+    /// Numbers of a lane that no event and no gap accounts for.
+    #[error("numbers {from} to {to} of lane {lane} are neither events nor in a gap")]
+    Unaccounted {
+        /// Which lane.
+        lane: &'static str,
+        /// The first of them.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// The data directory does not do as it is told.
+    #[error("the data directory: {0}")]
+    Disk(String),
     /// No entropy.
     #[error("the system gave no random bytes")]
     Random,
@@ -104,22 +129,42 @@ impl DbError {
                 let lasting = [ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch];
                 cause.sqlite_error_code().is_some_and(|code| !lasting.contains(&code))
             }
-            Self::Random => true,
-            Self::Row { .. } | Self::Seal => false,
+            Self::Random | Self::Disk(_) => true,
+            Self::Row { .. } | Self::Torn { .. } | Self::Unaccounted { .. } | Self::Seal => false,
         }
+    }
+
+    /// Whether the file is not as it was written. What a disk refuses just now is no damage.
+    pub(super) fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Self::Sql(cause) => matches!(cause.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)),
+            Self::Torn { .. } | Self::Unaccounted { .. } => true,
+            Self::Row { .. } | Self::Disk(_) | Self::Random | Self::Seal => false,
+        }
+    }
+
+    /// Whether there was no room.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self, Self::Sql(cause) if cause.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
     }
 
     /// The same as said to whoever opens the store.
     pub(super) fn opening(self, path: PathBuf, doing: &'static str) -> StoreError {
-        use rusqlite::ErrorCode::{CannotOpen, DatabaseCorrupt, NotADatabase, ReadOnly};
+        use rusqlite::ErrorCode::{
+            CannotOpen, ConstraintViolation, DatabaseCorrupt, NotADatabase, ReadOnly, TypeMismatch, Unknown,
+        };
         let Self::Sql(cause) = &self else {
             return match self {
-                Self::Row { what } => StoreError::Damaged { path, cause: format!("{what} is not understood") },
-                other => StoreError::Failed { path, doing, source: Box::new(other) },
+                Self::Random | Self::Seal | Self::Disk(_) => StoreError::Failed { path, doing, source: Box::new(self) },
+                damage => StoreError::Damaged { path, cause: damage.to_string() },
             };
         };
         match cause.sqlite_error_code() {
-            Some(DatabaseCorrupt | NotADatabase) => StoreError::Damaged { path, cause: cause.to_string() },
+            // Tables, columns or rows that the program made are not there, or are not what it made.
+            Some(DatabaseCorrupt | NotADatabase | Unknown | ConstraintViolation | TypeMismatch) | None => {
+                StoreError::Damaged { path, cause: cause.to_string() }
+            }
             Some(CannotOpen | ReadOnly) => StoreError::Unwritable { path, source: io::Error::other(cause.to_string()) },
             _ => StoreError::Failed { path, doing, source: Box::new(self) },
         }

@@ -1,12 +1,19 @@
 //! The front of the store: what others may ask of the writer. Every request waits for its commit, but a fact, which
 //! waits only for room in the queue.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use super::Reader;
+use super::{
+    Reader, StoreError,
+    salvage::{Alarm, Salvage},
+};
 use crate::{
     domain::{ConsumerId, Epoch, Fact, Lane, Registry, Timestamp},
     showroom::{Command, Dating, Refusal},
@@ -141,7 +148,16 @@ pub struct StoreHandle {
     pub(super) progress: Arc<AtomicU64>,
     pub(super) clock_floor: Option<Timestamp>,
     pub(super) reader: Reader,
+    pub(super) salvage: Option<Arc<Salvage>>,
+    pub(super) alarm: Arc<Alarm>,
+    pub(super) path: PathBuf,
 }
+
+/// Rows that a patrol reads at once, and how long it rests after them.
+const PATROL_ROWS: usize = 500;
+const PATROL_REST: Duration = Duration::from_millis(50);
+/// From one patrol to the next.
+const PATROL_EVERY: Duration = Duration::from_hours(24);
 
 impl StoreHandle {
     /// Has a command decided, written and committed.
@@ -239,6 +255,35 @@ impl StoreHandle {
     #[must_use]
     pub fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    /// What came of the newest damaged database, if there ever was one.
+    #[must_use]
+    pub fn salvage(&self) -> Option<&Salvage> {
+        self.salvage.as_deref()
+    }
+
+    /// Whether damage was met: nothing is written from then on, and only a new start helps.
+    #[must_use]
+    pub fn damage(&self) -> Option<StoreError> {
+        let cause = self.alarm.raised()?.to_owned();
+        Some(StoreError::DamageMet { path: self.path.clone(), cause })
+    }
+
+    /// Reads the whole log through once a day, a little at a time, so that damage is found while there is a cloud that has
+    /// what it took. Never ends by itself.
+    pub async fn patrol(&self) {
+        loop {
+            for lane in Lane::ALL {
+                let mut after = Some(0);
+                while let Some(from) = after {
+                    // Damage raises the alarm; what cannot be read just now is read the next day.
+                    after = self.reader.patrol(lane, from, PATROL_ROWS).await.ok().flatten();
+                    tokio::time::sleep(PATROL_REST).await;
+                }
+            }
+            tokio::time::sleep(PATROL_EVERY).await;
+        }
     }
 
     /// Commits what was handed over, closes the database and returns then.

@@ -18,7 +18,7 @@ use super::{
     rows::{self, count, int, lane_int},
     seal,
     view::Tables,
-    visits,
+    visits, wiping,
 };
 use crate::{
     domain::{
@@ -220,6 +220,7 @@ impl Ledger {
     /// What is not a projection and goes with a customer: the key, and the tie of a tag to an open visit.
     fn erase(&self, customer: CustomerId) -> Result<(), DbError> {
         visits::untie(&self.conn, customer)?;
+        wiping::demand(&self.conn)?;
         seal::forget(&self.conn, &Subject::Customer(customer))
     }
 }

@@ -4,7 +4,7 @@
 //! commit; a consumer's cursor only goes forward. Personal data stands sealed in the log, in clear only in the projections
 //! of customers, staff and tags and beside open visits; erasing a customer leaves none of it in any file.
 //!
-//! What is not here: retention and shedding of old events, salvage of damaged files.
+//! What is not here: retention and shedding of old events.
 
 mod audit;
 mod batch;
@@ -13,6 +13,7 @@ mod error;
 mod handle;
 mod ids;
 mod ledger;
+mod mark;
 mod open;
 mod pages;
 mod pool;
@@ -21,11 +22,14 @@ mod queries;
 mod read;
 mod requests;
 mod rows;
+mod salvage;
 mod schema;
 mod seal;
+mod sum;
 mod tokens;
 mod view;
 mod visits;
+mod wiping;
 mod writer;
 
 #[cfg(test)]
@@ -39,5 +43,6 @@ pub use error::StoreError;
 pub use handle::{AckError, Heads, Job, Receipt, RequestKey, StoreClosed, StoreHandle, SubmitError};
 pub use open::{Options, Store};
 pub use read::{About, LaneQuery, LogEntry, Picture, ReadError, Reader, StoredVisit, VisitContext};
+pub use salvage::Salvage;
 pub use tokens::{TokenRow, TokenTable};
 pub use writer::Writer;

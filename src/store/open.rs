@@ -18,15 +18,18 @@ use super::{
     clock_floor,
     error::{DbError, row},
     ledger::Ledger,
+    mark::{Mark, Marker},
     pool::Pool,
     projections, queries,
     rows::lane_int,
+    salvage::{Alarm, Dir, Salvage, Salvager},
     schema, seal,
+    wiping::{self, Wiping},
     writer::Desk,
 };
 use crate::{
-    domain::{Clock, ConsumerId, Epoch, Lane, Registry, SiteId},
-    telemetry::Telemetry,
+    domain::{Clock, ConsumerId, Epoch, Lane, Registry, SiteId, Timestamp},
+    telemetry::{Ailments, Telemetry},
 };
 
 pub(super) const DATABASE: &str = "showfloor.sqlite";
@@ -50,47 +53,79 @@ pub struct Options {
     pub telemetry: Telemetry,
     /// When to commit.
     pub group: GroupCommit,
+    /// Where to say that the disk does not take anything, or that a damaged database was set aside.
+    pub ailments: Ailments,
+    /// Called again and again while a damaged database is salvaged, which may take minutes.
+    pub breathe: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// The store, before it is split into who asks and who writes.
 pub struct Store;
 
 impl Store {
-    /// Opens the data directory for this process alone, makes or migrates its tables.
+    /// Opens the data directory for this process alone, makes or migrates its tables. A damaged database is set aside and
+    /// salvaged.
     ///
     /// # Errors
-    /// See [`StoreError`]; nothing is deleted, and a newer file is not touched.
+    /// See [`StoreError`]; nothing is deleted, and the database of a newer program or of another site is not touched.
     pub fn open(options: Options) -> Result<(StoreHandle, Writer), StoreError> {
         let lock = lock(&options.dir)?;
-        let path = options.dir.join(DATABASE);
-        let mut conn = schema::open(&path)?;
-        let failed = |cause: DbError| cause.opening(path.clone(), "reading its tables");
-        let identity = identify(&mut conn, &options).map_err(failed)?;
-        if identity.site != options.site {
-            return Err(StoreError::OtherSite { found: identity.site, expected: options.site, path });
-        }
-        let registry = Arc::new(queries::registry(&conn, &options.site_tags).map_err(failed)?);
-        let floor = clock_floor::read(&conn).map_err(failed)?;
-        let ledger = Ledger::open(conn, identity.epoch).map_err(failed)?;
-        let (mut handle, writer) = assemble(options, lock, path, &identity, registry, ledger);
-        handle.clock_floor = floor;
-        Ok((handle, writer))
+        let dir = Dir::new(&options.dir);
+        schema::refuse_newer_header(&dir.database())?;
+        let salvager =
+            Salvager { dir: dir.clone(), site: &options.site, clock: &*options.clock, breathe: &*options.breathe };
+        salvager.settle()?;
+        let opened = match Opened::open(&dir, &options) {
+            Err(StoreError::Damaged { cause, .. }) => {
+                salvager.set_aside(&cause)?;
+                Opened::open(&dir, &options)?
+            }
+            opened => opened?,
+        };
+        Ok(assemble(options, lock, dir, opened))
     }
 }
 
-fn assemble(
-    options: Options,
-    lock: File,
-    path: PathBuf,
-    identity: &Identity,
+/// The database, read as far as a start has to.
+struct Opened {
+    identity: Identity,
     registry: Arc<Registry>,
     ledger: Ledger,
-) -> (StoreHandle, Writer) {
+    salvage: Option<Salvage>,
+    floor: Option<Timestamp>,
+    wiping: bool,
+}
+
+impl Opened {
+    fn open(dir: &Dir, options: &Options) -> Result<Self, StoreError> {
+        let path = dir.database();
+        let mut conn = schema::open(&path, Mark::read(&options.dir))?;
+        let failed = |cause: DbError| cause.opening(path.clone(), "reading its tables");
+        let identity = identify(&mut conn, options).map_err(failed)?;
+        if identity.site != options.site {
+            return Err(StoreError::OtherSite { found: identity.site, expected: options.site.clone(), path });
+        }
+        let registry = Arc::new(queries::registry(&conn, &options.site_tags).map_err(failed)?);
+        let salvage = Salvage::read(&conn, &options.dir).map_err(failed)?;
+        let floor = clock_floor::read(&conn).map_err(failed)?;
+        let wiping = wiping::is_demanded(&conn).map_err(failed)?;
+        let ledger = Ledger::open(conn, identity.epoch).map_err(failed)?;
+        Ok(Self { identity, registry, ledger, salvage, floor, wiping })
+    }
+}
+
+fn assemble(options: Options, lock: File, dir: Dir, opened: Opened) -> (StoreHandle, Writer) {
+    let Opened { identity, registry, ledger, salvage, floor, wiping } = opened;
     let (jobs, queue) = mpsc::channel(QUEUE);
     let (heads_sender, heads) = watch::channel(ledger.heads);
     let (registry_sender, registry) = watch::channel(registry);
     let progress = Arc::new(AtomicU64::new(0));
-    let pool = Arc::new(Pool::new(path));
+    let path = dir.database();
+    let alarm = Arc::new(Alarm::new(dir.clone()));
+    let pool = Arc::new(Pool::new(path.clone(), Arc::clone(&alarm)));
+    let marker = Marker::open(&options.dir, identity.epoch);
+    marker.write(ledger.heads);
+    let wiping = Wiping::new(wiping, dir, options.ailments.clone(), salvage.as_ref(), &options.telemetry);
     let desk = Desk {
         ledger,
         jobs: queue,
@@ -105,7 +140,11 @@ fn assemble(
         backlog: Backlog::default(),
         pruned_at: None,
         floor_kept: None,
-        scrub: false,
+        marker,
+        wiping,
+        ailments: options.ailments,
+        alarm: Arc::clone(&alarm),
+        ill: false,
         lock,
     };
     let handle = StoreHandle {
@@ -115,8 +154,11 @@ fn assemble(
         epoch: identity.epoch,
         visit_namespace: identity.visit_namespace,
         progress,
-        clock_floor: None,
+        clock_floor: floor,
         reader: Reader::new(pool),
+        salvage: salvage.map(Arc::new),
+        alarm,
+        path,
     };
     (handle, Writer::new(desk))
 }
@@ -167,6 +209,12 @@ struct Identity {
     epoch: Epoch,
     visit_namespace: Uuid,
     site: SiteId,
+}
+
+/// Gives a new database its names.
+pub(super) fn found(conn: &Connection) -> Result<(), DbError> {
+    meta_uuid(conn, "epoch")?;
+    meta_uuid(conn, "visit_namespace").map(drop)
 }
 
 /// Reads who the database is, or says so in a new one; makes cursors, and rebuilds projections that an older program made.

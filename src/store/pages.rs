@@ -100,6 +100,32 @@ fn lost(next: &Event, to: u64, before: Option<&LaneItem>, after: u64) -> Gap {
     Gap { from, to, count: to + 1 - from, reason: GapReason::Corruption, at: next.at }
 }
 
+/// Reads on in a lane, through its index and its rows, and finds out whether all is as it was written; where to go on from,
+/// `None` at its end.
+pub(super) fn patrol(conn: &Connection, lane: Lane, after: u64, items: usize) -> Result<Option<u64>, DbError> {
+    let mut gaps = gaps_after(conn, lane, after)?.into_iter().peekable();
+    let mut statement = conn.prepare_cached(LANE_AFTER)?;
+    let mut rows = statement.query([lane_int(lane), int(after)])?;
+    let mut last = after;
+    let mut reach = |from: u64, upto: u64| {
+        let mut at = from;
+        while let Some(gap) = gaps.next_if(|gap| gap.from <= at + 1) {
+            at = at.max(gap.to);
+        }
+        if at >= upto { Ok(()) } else { Err(DbError::Unaccounted { lane: lane.as_str(), from: at + 1, to: upto }) }
+    };
+    for _ in 0..items {
+        let Some(row) = rows.next()?.map(LogRow::read).transpose()? else {
+            reach(last, ledger::read_heads(conn)?.of(lane))?;
+            return Ok(None);
+        };
+        row.check()?;
+        reach(last, row.seq() - 1)?;
+        last = row.seq();
+    }
+    Ok(Some(last))
+}
+
 /// Gaps that end after `after`; the first begins there at the earliest.
 fn gaps_after(conn: &Connection, lane: Lane, after: u64) -> Result<Vec<Gap>, DbError> {
     let mut statement = conn.prepare_cached(GAPS_AFTER)?;

@@ -12,7 +12,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
-use super::{ReadError, error::DbError};
+use super::{ReadError, error::DbError, salvage::Alarm};
 
 const MAX_READERS: usize = 4;
 /// Only a checkpoint at the end of the daemon can make a reader wait.
@@ -24,11 +24,12 @@ pub(super) struct Pool {
     /// `None` once the store is closed.
     idle: Mutex<Option<Vec<Connection>>>,
     permits: Arc<Semaphore>,
+    alarm: Arc<Alarm>,
 }
 
 impl Pool {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::new(Some(Vec::new())), permits: Arc::new(Semaphore::new(MAX_READERS)) }
+    pub(super) fn new(path: PathBuf, alarm: Arc<Alarm>) -> Self {
+        Self { path, idle: Mutex::new(Some(Vec::new())), permits: Arc::new(Semaphore::new(MAX_READERS)), alarm }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -53,7 +54,7 @@ impl Pool {
         let pool = Arc::clone(self);
         let answer = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            pool.answer(question)
+            pool.answer(question).inspect_err(|cause| pool.alarm.hear(cause))
         });
         match answer.await {
             Ok(answer) => answer.map_err(|cause| failed(cause.to_string())),

@@ -170,6 +170,11 @@ impl Reader {
         self.pool.ask("reading what was answered", move |conn| requests::find(conn, &key)).await
     }
 
+    /// Reads on in a lane to find damage; where to go on from, `None` at its end.
+    pub(super) async fn patrol(&self, lane: Lane, after: u64, items: usize) -> Result<Option<u64>, ReadError> {
+        self.pool.ask("reading a lane through", move |conn| pages::patrol(conn, lane, after, items)).await
+    }
+
     /// Bytes of the database and its write-ahead log on disk.
     pub async fn bytes(&self) -> Result<u64, ReadError> {
         let doing = "measuring the database";

@@ -2,23 +2,27 @@
 
 use std::str::FromStr;
 
-use rusqlite::{Connection, Row};
+use rusqlite::{
+    Connection, Row, params, params_from_iter,
+    types::{ToSqlOutput, ValueRef},
+};
 use uuid::Uuid;
 
 use super::{
     error::{DbError, row},
     seal::{self, Bond, Keyring},
+    sum::Sum,
 };
 use crate::domain::{
     BootId, ClockMark, ClockQuality, CustomerId, Epoch, Event, EventBody, EventId, Gap, GapReason, Lane, Origin,
-    Revealed, Sealable, StaffId, Subjects, Timestamp, VehicleId, VisitId,
+    Revealed, Sealable, Subjects, Timestamp, VisitId,
 };
 
 /// The columns of [`LogRow`], in its order.
 macro_rules! log_columns {
     () => {
         "pos, lane, seq, id, kind, wall_us, boot, mono_ns, quality, visit, customer, vehicle, staff, data, subject, \
-         sealed, origin_epoch, origin_seq, v"
+         sealed, origin_epoch, origin_seq, v, sum"
     };
 }
 pub(super) use log_columns;
@@ -72,11 +76,36 @@ pub(super) struct LogRow {
     sealed: Option<(String, Vec<u8>)>,
     origin: Option<([u8; 16], i64)>,
     version: u16,
+    /// Its checksum is right; that of an older program has none.
+    whole: bool,
+}
+
+/// A personal part that is sealed, and what it was sealed under.
+pub(super) struct SealedPart<'a> {
+    pub(super) subject: &'a str,
+    pub(super) bond: Bond<'a>,
+    pub(super) sealed: &'a [u8],
+}
+
+/// Columns before the checksum.
+const SUMMED: usize = 19;
+
+fn is_whole(row: &Row<'_>) -> rusqlite::Result<bool> {
+    let Some(expected) = row.get::<_, Option<i64>>(SUMMED)? else { return Ok(true) };
+    let mut sum = Sum::default();
+    for column in 0..SUMMED {
+        sum.column(row.get_ref(column)?);
+    }
+    Ok(sum.value() == expected)
 }
 
 impl LogRow {
     /// Reads the columns of [`log_columns`].
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        if !is_whole(row)? {
+            // Nothing of it is believed, not even that its columns have their types.
+            return Ok(Self::torn(row.get(0)?, row.get(1)?, row.get(2)?));
+        }
         let subject: Option<String> = row.get(14)?;
         let sealed: Option<Vec<u8>> = row.get(15)?;
         let epoch: Option<[u8; 16]> = row.get(16)?;
@@ -99,7 +128,38 @@ impl LogRow {
             sealed: subject.zip(sealed),
             origin: epoch.zip(seq),
             version: row.get(18)?,
+            whole: true,
         })
+    }
+
+    fn torn(pos: i64, lane: i64, seq: i64) -> Self {
+        Self {
+            pos,
+            lane,
+            seq,
+            id: [0; 16],
+            kind: String::new(),
+            wall_us: 0,
+            boot: [0; 16],
+            mono_ns: 0,
+            quality: 0,
+            visit: None,
+            customer: None,
+            vehicle: None,
+            staff: None,
+            data: String::new(),
+            sealed: None,
+            origin: None,
+            version: 0,
+            whole: false,
+        }
+    }
+
+    /// The personal part as it stands on disk.
+    pub(super) fn sealed_part(&self) -> Option<SealedPart<'_>> {
+        let (subject, sealed) = self.sealed.as_ref()?;
+        let bond = Bond { id: EventId(Uuid::from_bytes(self.id)), kind: &self.kind };
+        Some(SealedPart { subject, bond, sealed })
     }
 
     /// Bytes of what it says.
@@ -115,8 +175,14 @@ impl LogRow {
         self.pos
     }
 
+    /// Whether it is as it was written.
+    pub(super) fn check(&self) -> Result<(), DbError> {
+        if self.whole { Ok(()) } else { Err(DbError::Torn { pos: count(self.pos) }) }
+    }
+
     /// The event that it is, with its personal part as far as `keys` open it.
     pub(super) fn into_event(self, keys: &mut Keyring<'_>) -> Result<Event, DbError> {
+        self.check()?;
         let id = EventId(Uuid::from_bytes(self.id));
         let personal = match &self.sealed {
             None => Revealed::Absent,
@@ -144,6 +210,14 @@ impl LogRow {
     }
 }
 
+fn text(text: &str) -> ValueRef<'_> {
+    ValueRef::Text(text.as_bytes())
+}
+
+fn uuid(id: &Uuid) -> ValueRef<'_> {
+    ValueRef::Blob(id.as_bytes())
+}
+
 /// Writes one line of the log; `personal` is sealed on the way.
 pub(super) fn insert(conn: &Connection, event: &Event, personal: Option<&Sealable>) -> Result<(), DbError> {
     let bond = Bond { id: event.id, kind: event.body.kind() };
@@ -156,32 +230,56 @@ pub(super) fn insert(conn: &Connection, event: &Event, personal: Option<&Sealabl
         }
     };
     let subjects = &event.subjects;
+    let (visit, customer) = (subjects.visit.map(|id| id.0), subjects.customer.map(|id| id.0));
+    let origin = event.origin.map(|origin| origin.epoch.0);
+    let data = event.body.to_data();
+    let columns: [ValueRef<'_>; SUMMED] = [
+        ValueRef::Integer(int(event.pos)),
+        ValueRef::Integer(lane_int(event.lane)),
+        ValueRef::Integer(int(event.seq)),
+        uuid(&event.id.0),
+        text(event.body.kind()),
+        ValueRef::Integer(event.at.micros()),
+        uuid(&event.clock.boot.0),
+        ValueRef::Integer(event.clock.mono_ns),
+        ValueRef::Integer(quality_int(event.clock.quality)),
+        visit.as_ref().map_or(ValueRef::Null, uuid),
+        customer.as_ref().map_or(ValueRef::Null, uuid),
+        subjects.vehicle.as_ref().map_or(ValueRef::Null, |id| text(id.as_str())),
+        subjects.staff.as_ref().map_or(ValueRef::Null, |id| text(id.as_str())),
+        text(&data),
+        sealed.as_ref().map_or(ValueRef::Null, |(subject, _)| text(subject)),
+        sealed.as_ref().map_or(ValueRef::Null, |(_, sealed)| ValueRef::Blob(sealed)),
+        origin.as_ref().map_or(ValueRef::Null, uuid),
+        event.origin.map_or(ValueRef::Null, |origin| ValueRef::Integer(int(origin.seq))),
+        ValueRef::Integer(i64::from(event.version)),
+    ];
+    let mut sum = Sum::default();
+    for column in columns {
+        sum.column(column);
+    }
+    let sum = ValueRef::Integer(sum.value());
     let sql = concat!(
         "INSERT INTO log (",
         log_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
     );
-    conn.prepare_cached(sql)?.execute(rusqlite::params![
-        int(event.pos),
-        lane_int(event.lane),
-        int(event.seq),
-        event.id.0.as_bytes(),
-        event.body.kind(),
-        event.at.micros(),
-        event.clock.boot.0.as_bytes(),
-        event.clock.mono_ns,
-        quality_int(event.clock.quality),
-        subjects.visit.map(|id| id.0.into_bytes()),
-        subjects.customer.map(|id| id.0.into_bytes()),
-        subjects.vehicle.as_ref().map(VehicleId::as_str),
-        subjects.staff.as_ref().map(StaffId::as_str),
-        event.body.to_data(),
-        sealed.as_ref().map(|(subject, _)| subject),
-        sealed.as_ref().map(|(_, sealed)| sealed),
-        event.origin.map(|origin| origin.epoch.0.into_bytes()),
-        event.origin.map(|origin| int(origin.seq)),
-        event.version,
-    ])?;
+    let values = columns.into_iter().chain([sum]).map(ToSqlOutput::Borrowed);
+    conn.prepare_cached(sql)?.execute(params_from_iter(values))?;
+    Ok(())
+}
+
+/// Writes one gap.
+pub(super) fn insert_gap(conn: &Connection, lane: Lane, gap: &Gap) -> Result<(), DbError> {
+    let sql =
+        "INSERT OR REPLACE INTO gap (lane, from_seq, to_seq, count, reason, at_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let reason = match gap.reason {
+        GapReason::Retention => "retention",
+        GapReason::DiskFull => "disk_full",
+        GapReason::Corruption => "corruption",
+    };
+    let values = params![lane_int(lane), int(gap.from), int(gap.to), int(gap.count), reason, gap.at.micros()];
+    conn.prepare_cached(sql)?.execute(values)?;
     Ok(())
 }
 

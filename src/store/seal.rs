@@ -16,7 +16,8 @@ use super::error::DbError;
 use crate::domain::{EventId, Personal, Revealed, Subject};
 
 const NONCE_BYTES: usize = 24;
-type KeyBytes = [u8; 32];
+/// A key as the table holds it.
+pub(super) type KeyBytes = [u8; 32];
 
 /// What binds a sealed part to its event.
 #[derive(Clone, Copy)]
@@ -59,6 +60,18 @@ pub(super) fn seal(conn: &Connection, subject: &str, bond: Bond<'_>, fields: &Pe
     let cipher = XChaCha20Poly1305::new(&key.into());
     let sealed = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| DbError::Seal)?;
     Ok([nonce.as_slice(), &sealed].concat())
+}
+
+/// Whether `sealed` was sealed under `key`.
+pub(super) fn opens(key: KeyBytes, bond: Bond<'_>, sealed: &[u8]) -> bool {
+    unseal(key, bond, sealed).is_some()
+}
+
+/// Puts a key in that was found.
+pub(super) fn keep(conn: &Connection, subject: &str, key: KeyBytes) -> Result<(), DbError> {
+    let sql = "INSERT OR IGNORE INTO sealing_key (subject, key) VALUES (?1, ?2)";
+    conn.prepare_cached(sql)?.execute((subject, key))?;
+    Ok(())
 }
 
 fn unseal(key: KeyBytes, bond: Bond<'_>, sealed: &[u8]) -> Option<Personal> {

@@ -15,7 +15,7 @@ use crate::{
         Stamp, TagId, Timestamp, Vehicle, VehicleStatus, VisitId,
     },
     showroom::{CloudCommand, Command, KioskCommand},
-    telemetry::Telemetry,
+    telemetry::{Ailments, Telemetry},
 };
 
 pub(super) const START_US: i64 = 1_700_000_000_000_000;
@@ -53,6 +53,7 @@ pub(super) struct Place {
     pub(super) telemetry: Telemetry,
     pub(super) site_tags: Registry,
     pub(super) group: GroupCommit,
+    pub(super) ailments: Ailments,
 }
 
 impl Place {
@@ -67,6 +68,7 @@ impl Place {
             telemetry: Telemetry::default(),
             site_tags: Registry::default(),
             group,
+            ailments: Ailments::default(),
         }
     }
 
@@ -79,6 +81,8 @@ impl Place {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             telemetry: self.telemetry.clone(),
             group: self.group,
+            ailments: self.ailments.clone(),
+            breathe: Arc::new(|| {}),
         }
     }
 
@@ -102,11 +106,20 @@ impl Place {
         Connection::open(self.file()).expect("opens the file")
     }
 
-    /// Whether `text` stands in any file of the directory.
+    /// Whether `text` stands in any file of the directory, copies of damaged files included.
     pub(super) fn holds(&self, text: &str) -> bool {
-        let files = std::fs::read_dir(self.dir.path().join("data")).expect("lists");
-        let mut contents = files.map(|entry| std::fs::read(entry.expect("entry").path()).expect("reads"));
-        contents.any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+        let mut folders = vec![self.dir.path().join("data")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("lists") {
+                let path = entry.expect("entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if std::fs::read(path).expect("reads").windows(text.len()).any(|w| w == text.as_bytes()) {
+                    return true;
+                }
+            }
+        }
+        false
     }
 }
 

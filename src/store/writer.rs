@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rusqlite::config::DbConfig;
 use tokio::sync::{
     mpsc::{self, error::TryRecvError},
     oneshot, watch,
@@ -25,12 +26,17 @@ use super::{
     clock_floor,
     error::DbError,
     ledger::{DatedFact, Ledger},
+    mark::Marker,
+    open::keep_meta,
     pool::Pool,
-    queries, requests, schema,
+    queries, requests,
+    salvage::Alarm,
+    schema,
+    wiping::Wiping,
 };
 use crate::{
     domain::{Clock, Registry, Stamp, Timestamp},
-    telemetry::{Count, Gauge, Telemetry},
+    telemetry::{Ailments, Count, Gauge, Telemetry},
 };
 
 const SOURCE: &str = "store";
@@ -118,8 +124,15 @@ pub(super) struct Desk {
     pub(super) pruned_at: Option<i64>,
     /// The floor of the clock as it stands in the file; `None` when it is not known to.
     pub(super) floor_kept: Option<Timestamp>,
-    /// Somebody was erased, and the write-ahead log may still hold them.
-    pub(super) scrub: bool,
+    /// How far the log is, for the next start.
+    pub(super) marker: Marker,
+    /// What is left of whoever was erased.
+    pub(super) wiping: Wiping,
+    pub(super) ailments: Ailments,
+    /// Raised when the file is found damaged: nothing is written then.
+    pub(super) alarm: Arc<Alarm>,
+    /// The last transaction was not taken.
+    pub(super) ill: bool,
     /// Held as long as the file is ours.
     pub(super) lock: File,
 }
@@ -144,7 +157,7 @@ impl Desk {
     }
 
     fn next(&mut self) -> Next {
-        if self.backlog.is_empty() {
+        if self.backlog.is_empty() && !self.ill && !self.wiping.is_due() {
             return self.jobs.blocking_recv().map_or(Next::Stop, Next::Job);
         }
         let since = Instant::now();
@@ -161,10 +174,9 @@ impl Desk {
     /// One transaction, with whatever waits; whom to tell that it was the last.
     fn transact(&mut self, first: Option<Job>) -> Option<oneshot::Sender<()>> {
         let mut batch = Batch::new();
-        let begun = self.ledger.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
-        let mut flow = match begun {
-            Ok(_) => self.settle(&mut batch),
-            Err(cause) => Flow::Lost(cause.to_string()),
+        let mut flow = match self.begin() {
+            Ok(()) => self.settle(&mut batch),
+            Err(cause) => Flow::Lost(cause),
         };
         let mut job = first;
         while matches!(flow, Flow::On) {
@@ -176,7 +188,7 @@ impl Desk {
         }
         let lost = match &flow {
             Flow::Lost(cause) => Some(cause.clone()),
-            Flow::On | Flow::Close(_) => self.commit(&batch).err().map(|cause| cause.to_string()),
+            Flow::On | Flow::Close(_) => self.commit(&batch).err().map(|cause| self.failed(&cause)),
         };
         match lost {
             None => self.publish(batch),
@@ -189,6 +201,19 @@ impl Desk {
             Flow::Close(done) => Some(done),
             Flow::On | Flow::Lost(_) => rest.flatten(),
         }
+    }
+
+    fn begin(&mut self) -> Result<(), String> {
+        if let Some(damage) = self.alarm.raised() {
+            return Err(damage.to_owned());
+        }
+        let begun = self.ledger.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
+        begun.map_err(DbError::from).and_then(|_| self.probe()).map_err(|cause| self.failed(&cause))
+    }
+
+    /// A transaction with nothing in it says nothing of the disk: after one that failed, something is written in any case.
+    fn probe(&self) -> Result<(), DbError> {
+        if self.ill { keep_meta(&self.ledger.conn, "healed", self.clock.now().mono_ns) } else { Ok(()) }
     }
 
     /// Writes the facts that waited, before anything newer.
@@ -259,14 +284,16 @@ impl Desk {
     }
 
     fn failed(&self, cause: &DbError) -> String {
+        self.alarm.hear(cause);
         let text = cause.to_string();
         self.telemetry.problem(Count::StoreErrors, SOURCE, &text);
         text
     }
 
-    /// SQLite ends the whole transaction when a disk is full or fails in the midst of a statement.
+    /// SQLite ends the whole transaction when a disk is full or fails in the midst of a statement; where the file is damaged,
+    /// nothing of it is committed.
     fn after_failure(&self, cause: String) -> Flow {
-        if self.ledger.conn.is_autocommit() { Flow::Lost(cause) } else { Flow::On }
+        if self.ledger.conn.is_autocommit() || self.alarm.raised().is_some() { Flow::Lost(cause) } else { Flow::On }
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), DbError> {
@@ -301,6 +328,12 @@ impl Desk {
         if batch.effects.registry {
             self.show_registry();
         }
+        self.marker.write(heads);
+        self.be_ill(false);
+        if batch.effects.erased {
+            self.wiping.owe();
+        }
+        self.wipe();
         self.heads.send_if_modified(|shown| {
             let changed = *shown != heads;
             *shown = heads;
@@ -310,8 +343,19 @@ impl Desk {
             answer.send();
         }
         self.keep(batch.unwritten);
-        self.scrub |= batch.effects.erased;
-        self.wipe();
+    }
+
+    /// Whether the disk takes what is written, as `degraded` tells it.
+    fn be_ill(&mut self, ill: bool) {
+        match (self.ill, ill) {
+            (false, true) => self.ailments.ail(SOURCE),
+            (true, false) => {
+                tracing::info!("the disk takes what is written again");
+                self.ailments.heal(SOURCE);
+            }
+            _ => {}
+        }
+        self.ill = ill;
     }
 
     fn show_registry(&mut self) {
@@ -327,19 +371,16 @@ impl Desk {
         }
     }
 
-    /// Takes what was erased out of the write-ahead log, too; readers may make it wait for a later commit.
+    /// Takes what was erased out of every file, before anybody is told that it is erased, unless a reader makes it wait.
     fn wipe(&mut self) {
-        if self.scrub {
-            match schema::checkpoint(&self.ledger.conn) {
-                Ok(done) => self.scrub = !done,
-                Err(cause) => drop(self.failed(&cause)),
-            }
+        if let Err(cause) = self.wiping.wipe(&self.ledger.conn) {
+            self.failed(&cause);
         }
     }
 
     /// After a transaction that failed: nothing of it is left but its facts, which wait.
     fn undo(&mut self, batch: Batch, cause: &str) {
-        self.telemetry.problem(Count::StoreErrors, SOURCE, &cause);
+        self.be_ill(true);
         if !self.ledger.conn.is_autocommit()
             && let Err(cause) = self.ledger.conn.execute_batch("ROLLBACK")
         {
@@ -382,8 +423,14 @@ impl Desk {
             tracing::error!(lost = self.backlog.len(), "facts were lost: the disk did not take them before the end");
         }
         self.pool.close();
-        if let Err(cause) = schema::checkpoint(&self.ledger.conn) {
+        if self.alarm.raised().is_some() {
+            // Whatever more is done to the file may take away what could be salvaged from it.
+            let _ = self.ledger.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        } else if let Err(cause) = schema::checkpoint(&self.ledger.conn) {
             self.failed(&cause);
+        }
+        if let Err(cause) = self.marker.sync() {
+            self.telemetry.problem(Count::StoreErrors, SOURCE, &cause);
         }
         if let Err((_, cause)) = self.ledger.conn.close() {
             self.telemetry.problem(Count::StoreErrors, SOURCE, &cause);

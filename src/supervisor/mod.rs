@@ -13,6 +13,7 @@ mod tests;
 mod unit;
 mod watchdog;
 
+pub use notify::still_starting;
 pub use orders::signals;
 pub use run::{Supervisor, SupervisorError};
 pub use unit::{Phase, Unit, UnitResult};

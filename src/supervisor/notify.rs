@@ -12,6 +12,11 @@ pub(super) fn tell(state: &[NotifyState<'_>]) {
     }
 }
 
+/// A start takes longer than systemd expects, and gets on: two minutes more from now.
+pub fn still_starting() {
+    tell(&[NotifyState::ExtendTimeoutUsec(120_000_000), NotifyState::Status("salvaging a damaged database")]);
+}
+
 /// Keeps the line of `systemctl status` as the parts are, for ever.
 pub(super) async fn report(mut degraded: watch::Receiver<Vec<String>>) -> Infallible {
     loop {

@@ -64,6 +64,8 @@ metrics! {
         Clients = "showfloor_ws_clients", "WebSocket clients connected.";
         OpenVisits = "showfloor_open_visits", "Visits that are open.";
         LogPos = "showfloor_store_pos", "Position of the newest event.";
+        SalvagedEvents = "showfloor_store_salvaged_events", "Events that live on from the newest damaged database.";
+        LostEvents = "showfloor_store_lost_events", "Events that were lost with the newest damaged database.";
         UplinkConnected = "showfloor_uplink_connected", "1 while the uplink's broker is connected.";
         ClockSynced = "showfloor_clock_synced", "1 while the wall clock is believed.";
         AnchorsConnected = "showfloor_anchors_connected", "1 while the anchors' broker is connected.";

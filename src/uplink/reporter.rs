@@ -7,11 +7,11 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     UplinkError,
     post::{Letter, Outbox},
-    status::{Condition, LaneStatus, Lanes, Status, Storage},
+    status::{Condition, LaneStatus, Lanes, Salvaged, Status, Storage},
 };
 use crate::{
     domain::{Clock, ConsumerId, Lane, SiteId},
-    store::{ReadError, StoreHandle},
+    store::{ReadError, Salvage, StoreHandle},
     telemetry::{Count, Telemetry},
 };
 
@@ -77,6 +77,12 @@ impl Reporter {
             boot: now.boot,
             clock: now.quality,
             degraded: self.degraded.borrow_and_update().clone(),
+            salvage: self.store.salvage().map(|&Salvage { at, epoch, kept, lost, .. }| Salvaged {
+                at,
+                from: epoch,
+                kept,
+                lost,
+            }),
         }
     }
 
@@ -122,6 +128,7 @@ mod tests {
             boot: BootId(uuid::Uuid::nil()),
             clock: ClockQuality::Unsynced,
             degraded: Vec::new(),
+            salvage: None,
         };
         let second = Duration::from_secs;
         assert!(!Told::default().is_due(0, &condition, second(9)), "there is no connection");

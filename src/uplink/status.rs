@@ -57,6 +57,22 @@ pub(super) struct Condition {
     pub(super) clock: ClockQuality,
     /// Parts that do not work as they should.
     pub(super) degraded: Vec<String>,
+    /// What came of the newest damaged database, if there ever was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) salvage: Option<Salvaged>,
+}
+
+/// A database that was set aside and salvaged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Salvaged {
+    /// When.
+    pub(super) at: Timestamp,
+    /// Its epoch, as far as it could be read.
+    pub(super) from: Option<Epoch>,
+    /// Events that live on.
+    pub(super) kept: u64,
+    /// Events that are lost.
+    pub(super) lost: u64,
 }
 
 /// The whole of it.
@@ -107,6 +123,7 @@ mod tests {
                 boot: BootId(nil),
                 clock: ClockQuality::Synced,
                 degraded: vec!["ble".into()],
+                salvage: None,
             },
             at: Timestamp::UNIX_EPOCH,
             lanes: Lanes { sales: lane(9), presence: lane(8), trace: LaneStatus::default() },
@@ -114,6 +131,13 @@ mod tests {
         };
         let text = String::from_utf8(status.to_json()).expect("text");
         insta::assert_snapshot!(text, @r#"{"state":"online","site":"hel-01","epoch":"00000000-0000-0000-0000-000000000000","version":"0.1.0","boot":"00000000-0000-0000-0000-000000000000","clock":"synced","degraded":["ble"],"at":"1970-01-01T00:00:00.000000Z","lanes":{"sales":{"first":1,"last":9,"acked":{"cloud":7}},"presence":{"first":1,"last":8,"acked":{"cloud":7}},"trace":{"first":null,"last":0,"acked":{}}},"storage":{"bytes":65536,"limit":null,"days_left":null}}"#);
+    }
+
+    #[test]
+    fn a_salvage_is_told() {
+        let salvaged = Salvaged { at: Timestamp::UNIX_EPOCH, from: Some(Epoch(uuid::Uuid::nil())), kept: 7, lost: 2 };
+        let text = serde_json::to_string(&salvaged).expect("encodes");
+        insta::assert_snapshot!(text, @r#"{"at":"1970-01-01T00:00:00.000000Z","from":"00000000-0000-0000-0000-000000000000","kept":7,"lost":2}"#);
     }
 
     #[test]

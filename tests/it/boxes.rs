@@ -7,7 +7,7 @@ use showfloor::{
     domain::{Clock, ConsumerId, Lane, Registry, SiteId, Vehicle, VehicleStatus},
     showroom::{CloudCommand, Command},
     store::{self, GroupCommit, Store, StoreHandle, Writer},
-    telemetry::{SystemClock, Telemetry},
+    telemetry::{Ailments, SystemClock, Telemetry},
     uplink::{self, Uplink},
 };
 use tempfile::TempDir;
@@ -42,6 +42,8 @@ impl Boxes {
                 clock: Arc::clone(&clock),
                 telemetry: Telemetry::default(),
                 group: GroupCommit::default(),
+                ailments: Ailments::default(),
+                breathe: Arc::new(|| ()),
             })
             .expect("opens");
             writer.run_thread().expect("runs");
@@ -59,7 +61,8 @@ impl Boxes {
             };
             let degraded = tokio::sync::watch::channel(Vec::new()).1;
             let uplink = Uplink::new(options, store.clone(), Arc::clone(&clock), Telemetry::default(), degraded);
-            uplinks.spawn(async move { uplink.run(CancellationToken::new()).await.expect("the store is open") });
+            uplinks
+                .spawn(async move { Box::pin(uplink.run(CancellationToken::new())).await.expect("the store is open") });
             boxes.push((site, store));
             writers.push(writer);
         }

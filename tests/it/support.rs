@@ -205,11 +205,7 @@ level = "info"
 
     /// Starts the daemon and waits until it is ready.
     pub fn start(&mut self) {
-        let log = fs::File::options().create(true).append(true).open(self.dir.path().join("log")).expect("a log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_showfloor"));
-        command.arg("run").arg("--config").arg(self.config()).stderr(log).stdout(Stdio::null());
-        command.envs(self.env.iter().map(|(key, value)| (*key, value.as_str())));
-        self.child = Some(command.spawn().expect("showfloor starts"));
+        self.start_and_let_be();
         let child = self.child.as_mut().expect("started");
         let http = self.http;
         let log = self.dir.path().join("log");
@@ -219,6 +215,15 @@ level = "info"
             }
             (get(http, "/health/ready", None).0 == 200).then_some(())
         });
+    }
+
+    /// Starts the daemon.
+    pub fn start_and_let_be(&mut self) {
+        let log = fs::File::options().create(true).append(true).open(self.dir.path().join("log")).expect("a log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_showfloor"));
+        command.arg("run").arg("--config").arg(self.config()).stderr(log).stdout(Stdio::null());
+        command.envs(self.env.iter().map(|(key, value)| (*key, value.as_str())));
+        self.child = Some(command.spawn().expect("showfloor starts"));
     }
 
     /// `kill -9`.
@@ -242,6 +247,11 @@ level = "info"
     /// Waits until so many clients are connected to the WebSocket.
     pub fn wait_for_clients(&self, token: &str, clients: u64) {
         wait_for("the clients", || (self.metric(token, "showfloor_ws_clients") == clients).then_some(()));
+    }
+
+    /// The daemon's process.
+    pub fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("running")
     }
 
     pub fn pid(&self) -> u32 {

@@ -62,34 +62,6 @@ async fn a_newer_file_whose_version_is_still_in_the_write_ahead_log_is_refused_t
 }
 
 #[tokio::test]
-async fn what_is_no_database_of_ours_is_damage_and_kept() {
-    for bytes in [vec![b'x'; 5_000], b"SQLite format 3\0garbage".repeat(300)] {
-        let place = Place::new();
-        fs::create_dir(place.dir.path().join("data")).expect("makes a directory");
-        fs::write(place.file(), &bytes).expect("writes");
-        assert!(matches!(refusal(&place), StoreError::Damaged { .. }));
-        assert_eq!(fs::read(place.file()).expect("reads"), bytes);
-    }
-    let place = Place::new();
-    fs::create_dir(place.dir.path().join("data")).expect("makes a directory");
-    place.conn().execute_batch("CREATE TABLE theirs (x)").expect("writes");
-    assert!(matches!(refusal(&place), StoreError::Damaged { .. }));
-}
-
-#[tokio::test]
-async fn a_file_cut_short_is_damage() {
-    let place = Place::new();
-    let store = place.run();
-    store.done(stock("V1")).await;
-    store.close().await;
-    let bytes = fs::read(place.file()).expect("reads");
-    fs::write(place.file(), &bytes[..8_192]).expect("writes");
-    let said = refusal(&place);
-    assert!(matches!(said, StoreError::Damaged { .. }), "{said}");
-    assert!(said.to_string().contains("nothing was deleted"), "{said}");
-}
-
-#[tokio::test]
 async fn the_log_of_another_site_is_refused() {
     let place = Place::new();
     place.run().close().await;

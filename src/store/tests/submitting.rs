@@ -238,5 +238,5 @@ async fn nothing_is_taken_after_the_end() {
     assert!(handle.reader().entries_after(0, 1).await.is_err());
     handle.close().await;
     let files: Vec<_> = std::fs::read_dir(place.dir.path().join("data")).expect("lists").flatten().collect();
-    assert_eq!(files.len(), 2, "the file and its lock: {files:?}");
+    assert_eq!(files.len(), 3, "the file, its mark and its lock: {files:?}");
 }
