@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use divan::{Bencher, counter::ItemsCount};
 use showfloor::{
-    domain::{Anchor, Dbm, Reading, Registration, Registry, Role, Site, TagId, Timestamp, Zone, ZoneKind},
+    domain::{Anchor, Dbm, Reading, Registration, Registry, Role, Site, Survey, TagId, Timestamp, Zone, ZoneKind},
     presence::{Engine, Output, Settings},
 };
 
@@ -56,6 +56,7 @@ fn floor() -> Arc<Site> {
         z: 2.6,
         rssi_at_1m: None,
         path_loss: None,
+        survey: Survey::default(),
     };
     let zone = |i: usize| {
         let (x, y) = (7.5 * (i % 4) as f64, 5.0 * (i / 4) as f64);

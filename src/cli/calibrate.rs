@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::{
     config::load_site,
     domain::{AnchorId, Reading, TagId},
-    presence::{Calibration, Sample, fit},
+    presence::{Calibration, Sample, fit, second_level},
     sources::{Item, Recording},
 };
 
@@ -121,19 +121,29 @@ fn read_truth(path: &Path) -> Result<HashMap<TagId, Whereabouts>> {
     Ok(found)
 }
 
-/// Mean levels by place and anchor: a stay is one place, a walk one a second.
+/// Mean levels of seconds, as the engine takes them, by place and anchor: a stay is one place, a walk one a second.
 fn survey(input: &Path, truth: &HashMap<TagId, Whereabouts>) -> Result<Vec<Sample>> {
-    let mut means: BTreeMap<(TagId, Observation, AnchorId), Mean> = BTreeMap::new();
+    let mut seconds: BTreeMap<(TagId, Observation, AnchorId, i64), Second> = BTreeMap::new();
     for item in Recording::open(input)? {
         let Item::Reading(Reading { at, anchor, tag, rssi }) = item? else { continue };
         let place = truth.get(&tag).and_then(|whereabouts| whereabouts.at(at.unix_seconds()));
         if let Some((key, x, y)) = place {
-            let mean = means.entry((tag, key, anchor)).or_default();
-            mean.count += 1.0;
-            mean.x += x;
-            mean.y += y;
-            mean.level += f64::from(rssi.get());
+            let second = seconds.entry((tag, key, anchor, at.whole_second())).or_default();
+            second.count += 1.0;
+            second.x += x;
+            second.y += y;
+            second.level += rssi.get();
+            second.loudest = Some(second.loudest.map_or(rssi.get(), |loudest| loudest.max(rssi.get())));
         }
+    }
+    let mut means: BTreeMap<(TagId, Observation, AnchorId), Mean> = BTreeMap::new();
+    for ((tag, key, anchor, _), second) in seconds {
+        let mean = means.entry((tag, key, anchor)).or_default();
+        let level = second.level / second.count as f32;
+        mean.count += 1.0;
+        mean.x += second.x / second.count;
+        mean.y += second.y / second.count;
+        mean.level += f64::from(second_level(level, second.loudest.unwrap_or(level)));
     }
     let sample = |((_, _, anchor), m): ((TagId, Observation, AnchorId), Mean)| Sample {
         anchor,
@@ -142,6 +152,15 @@ fn survey(input: &Path, truth: &HashMap<TagId, Whereabouts>) -> Result<Vec<Sampl
         level: m.level / m.count,
     };
     Ok(means.into_iter().map(sample).collect())
+}
+
+#[derive(Default)]
+struct Second {
+    count: f64,
+    x: f64,
+    y: f64,
+    level: f32,
+    loudest: Option<f32>,
 }
 
 #[derive(Default)]
@@ -162,8 +181,25 @@ fn with_calibration(text: &str, calibration: &Calibration) -> Result<String> {
         let Some(found) = calibration.anchors.iter().find(|it| it.anchor.as_str() == id) else { continue };
         table["rssi_at_1m"] = toml_edit::value(found.rssi_at_1m);
         table["path_loss"] = toml_edit::value(found.path_loss);
+        match found.survey.doubt_db {
+            Some(doubt) => table["doubt_db"] = toml_edit::value(doubt),
+            None => _ = table.remove("doubt_db"),
+        }
+        table["survey"] = toml_edit::value(points(&found.survey.points));
     }
     Ok(document.to_string())
+}
+
+/// Four points a line.
+fn points(points: &[[f64; 3]]) -> toml_edit::Array {
+    let mut list = toml_edit::Array::new();
+    for (i, point) in points.iter().enumerate() {
+        let mut value = toml_edit::Value::Array(point.iter().copied().collect());
+        value.decor_mut().set_prefix(if i % 4 == 0 { "\n  " } else { " " });
+        list.push_formatted(value);
+    }
+    list.set_trailing("\n");
+    list
 }
 
 fn print(calibration: &Calibration) -> io::Result<()> {
@@ -187,7 +223,7 @@ fn print(calibration: &Calibration) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::presence::AnchorFit;
+    use crate::{domain::Survey, presence::AnchorFit};
 
     #[test]
     fn the_site_file_keeps_its_comments_and_gets_the_keys() {
@@ -200,6 +236,7 @@ mod tests {
             path_loss: 1.9,
             residual_db: None,
             pooled_residual_db: None,
+            survey: Survey { points: vec![[1.0, 2.5, -3.1]], doubt_db: Some(3.2) },
         };
         let calibration = Calibration { pooled: (-60.0, 1.8), anchors: vec![fit] };
         insta::assert_snapshot!(with_calibration(text, &calibration).expect("writes"), @r#"
@@ -209,6 +246,10 @@ mod tests {
         x = 1.0
         rssi_at_1m = -59.5
         path_loss = 1.9
+        doubt_db = 3.2
+        survey = [
+          [1.0, 2.5, -3.1]
+        ]
 
         [[anchor]]
         id = "b"

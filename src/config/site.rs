@@ -7,9 +7,12 @@ use super::{
     document::{Document, Section},
     polygon,
 };
-use crate::domain::{Anchor, Registration, Registry, Role, Site, Spot, TagId, Zone, ZoneId, ZoneKind};
+use crate::domain::{Anchor, Registration, Registry, Role, Site, Spot, Survey, TagId, Zone, ZoneId, ZoneKind};
 
 const FAR_OUTSIDE_M: f64 = 20.0;
+/// Surveyed points of one anchor: the time and memory they take at the start grow with their square and more.
+const SURVEY_MOST: usize = 300;
+const SURVEY_OFF_DB: f64 = 60.0;
 const FLOOR: std::ops::RangeInclusive<f64> = -10_000.0..=10_000.0;
 
 /// Checks the text of a site file.
@@ -99,6 +102,7 @@ fn anchors(sections: Vec<Section<'_, '_>>, bounds: Option<[f64; 4]>) -> Vec<Anch
         let z = section.number("z", -100.0..=100.0);
         let rssi_at_1m = section.number("rssi_at_1m", -120.0..=20.0);
         let path_loss = section.number("path_loss", 0.1..=10.0);
+        let survey = survey(&mut section);
         let id = section.required("id", id);
         let (x, y) = (section.required("x", x), section.required("y", y));
         let z = section.required("z", z);
@@ -112,11 +116,24 @@ fn anchors(sections: Vec<Section<'_, '_>>, bounds: Option<[f64; 4]>) -> Vec<Anch
         if let (Some(id), Some(x), Some(y), Some(z)) = (id, x, y, z)
             && is_new(&mut seen, &section, &id)
         {
-            anchors.push(Anchor { id, x, y, z, rssi_at_1m, path_loss });
+            anchors.push(Anchor { id, x, y, z, rssi_at_1m, path_loss, survey });
         }
         section.finish();
     }
     anchors
+}
+
+fn survey(section: &mut Section<'_, '_>) -> Survey {
+    let points = section.points("survey", "points [x, y, dB]").unwrap_or_default();
+    let doubt_db = section.number("doubt_db", 0.1..=30.0);
+    if points.len() > SURVEY_MOST {
+        section.complain("survey", format!("has {} points, at most {SURVEY_MOST} are taken", points.len()));
+    }
+    let in_range = |[x, y, off]: &[f64; 3]| FLOOR.contains(x) && FLOOR.contains(y) && off.abs() <= SURVEY_OFF_DB;
+    if !points.iter().all(in_range) {
+        section.complain("survey", format!("has a point more than {SURVEY_OFF_DB} dB off, or off the floor"));
+    }
+    Survey { points, doubt_db }
 }
 
 const ZONE_KINDS: [(&str, ZoneKind); 6] = [
@@ -135,7 +152,7 @@ fn zones(sections: Vec<Section<'_, '_>>) -> Vec<Zone> {
         let id: Option<ZoneId> = section.parsed("id");
         let name = section.text("name");
         let kind = section.choice("kind", &ZONE_KINDS);
-        let polygon = section.points("polygon");
+        let polygon = section.points("polygon", "corners [x, y] in metres");
         let id = section.required("id", id);
         let kind = section.required("kind", kind);
         let polygon = section.required("polygon", polygon);

@@ -18,6 +18,17 @@ pub struct Anchor {
     pub rssi_at_1m: Option<f64>,
     /// Path-loss exponent, as calibrated.
     pub path_loss: Option<f64>,
+    /// What a survey found beyond these two.
+    pub survey: Survey,
+}
+
+/// How far an anchor's levels were off its line of distance at known places.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Survey {
+    /// `[x, y, off]`: metres on the floor's axes, and dB.
+    pub points: Vec<[f64; 3]>,
+    /// Standard deviation of what stays wrong at places that were not surveyed, dB.
+    pub doubt_db: Option<f64>,
 }
 
 /// What a zone is for.

@@ -5,6 +5,7 @@
 //! it time and carries its facts to the store. What is not here: what a visit means for the business (`showroom`), how a
 //! tag got its registration (`store`), how readings are decoded (`decode`).
 
+mod approx;
 mod belief;
 mod calibrate;
 mod clock;
@@ -15,8 +16,10 @@ mod heat;
 #[cfg(test)]
 mod laws;
 mod mode;
+mod motion;
 mod radio;
 mod settings;
+mod shadows;
 mod task;
 #[cfg(test)]
 mod testing;
@@ -29,5 +32,6 @@ pub use calibrate::{AnchorFit, Calibration, CalibrationError, Sample, fit};
 pub use clock::SteadyClock;
 pub use engine::{Engine, Output, Position, Verdict};
 pub use mode::Mode;
+pub use radio::second_level;
 pub use settings::{Settings, Track, Visitors};
 pub use task::{PresenceError, PresenceTask};

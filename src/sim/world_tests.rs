@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     decode::espresense_tag,
-    domain::{Anchor, Registry, SiteId, Spot, SpotId, Zone, ZoneId},
+    domain::{Anchor, Registry, SiteId, Spot, SpotId, Survey, Zone, ZoneId},
 };
 
 fn site() -> Site {
@@ -14,6 +14,7 @@ fn site() -> Site {
         z: 2.6,
         rssi_at_1m: None,
         path_loss: None,
+        survey: Survey::default(),
     };
     let entrance = Zone {
         id: ZoneId::new("entrance").expect("valid"),
