@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use divan::{Bencher, counter::ItemsCount};
 use showfloor::{
-    domain::{Anchor, Dbm, Reading, Registration, Registry, Role, Site, Survey, TagId, Timestamp, Zone, ZoneKind},
+    domain::{
+        Anchor, Dbm, Reading, Registration, Registry, Role, Site, Survey, TagId, Timestamp, Zone, ZoneKind, ZonePrints,
+    },
     presence::{Engine, Output, Settings},
 };
 
@@ -65,6 +67,7 @@ fn floor() -> Arc<Site> {
             name: format!("zone {i}"),
             kind: if i == 0 { ZoneKind::Entrance } else { ZoneKind::Vehicle },
             polygon: vec![[x, y], [x + 7.5, y], [x + 7.5, y + 5.0], [x, y + 5.0]],
+            prints: ZonePrints::default(),
         }
     };
     Arc::new(Site {

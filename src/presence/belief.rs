@@ -12,6 +12,7 @@
 use super::{
     approx::{exp, ln},
     floor::Floor,
+    prints::Second,
 };
 
 /// Step of a walker in one second per axis, metres: about 1.3 m/s with turns; what fits office12 best lies between 1 and 2.
@@ -45,6 +46,8 @@ pub(super) struct Heard {
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     pub(super) heard: Vec<Heard>,
+    /// The second alone, as it was heard.
+    pub(super) seconds: Vec<Second>,
     /// Probability that the tag moves.
     pub(super) moving: f32,
     /// Share of its errors that will be the same in the next second.
@@ -252,7 +255,12 @@ mod tests {
 
     fn evidence(levels: impl IntoIterator<Item = f32>) -> Evidence {
         let heard = |(anchor, level)| Heard { anchor, level, noise: 9.0, precision: 1.0 / 25.0 };
-        Evidence { heard: levels.into_iter().enumerate().map(heard).collect(), moving: 0.5, persists: 0.7 }
+        Evidence {
+            heard: levels.into_iter().enumerate().map(heard).collect(),
+            moving: 0.5,
+            persists: 0.7,
+            ..Evidence::default()
+        }
     }
 
     fn total(belief: &Belief) -> f32 {

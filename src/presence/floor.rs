@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{settings::Settings, shadows::Shadows};
+use super::{prints::Prints, settings::Settings, shadows::Shadows};
 use crate::domain::{Anchor, AnchorId, Site, SpotId, ZoneId, ZoneKind};
 
 /// Cells reach this far beyond the bounds, so that a tag at a wall is not pushed inwards.
@@ -39,6 +39,8 @@ pub(super) struct Floor {
     pub(super) surveyed: bool,
     /// [`NOWHERE`], or one more than the index of the cell's zone.
     pub(super) zone_of: Vec<u16>,
+    /// What is heard in the zones, where they were shown.
+    pub(super) prints: Option<Prints>,
     anchors: HashMap<AnchorId, u16>,
 }
 
@@ -49,8 +51,10 @@ impl Floor {
         // One more row and column than the area holds may be needed: a little less than the maximum is aimed for.
         let cell = FINEST_M.max((width * height / (MAX_CELLS * 0.95)).sqrt()).max(width.max(height) / 350.0);
         let (cols, rows) = ((width / cell).ceil().max(1.0) as usize, (height / cell).ceil().max(1.0) as usize);
-        let (x0, y0) = (min_x - MARGIN_M, min_y - MARGIN_M);
+        let x0 = f64::midpoint(min_x, max_x) - 0.5 * cols as f64 * cell;
+        let y0 = f64::midpoint(min_y, max_y) - 0.5 * rows as f64 * cell;
         let anchors = site.anchors.iter().zip(0u16..).map(|(anchor, i)| (anchor.id.clone(), i)).collect();
+        let prints = Prints::new(&site);
         let mut floor = Self {
             site,
             cols,
@@ -62,6 +66,7 @@ impl Floor {
             doubt: 0.0,
             surveyed: false,
             zone_of: Vec::new(),
+            prints,
             anchors,
         };
         floor.zone_of = floor.centres().map(|(x, y)| floor.zone_around(x, y)).collect();

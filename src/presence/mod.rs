@@ -8,6 +8,7 @@
 mod approx;
 mod belief;
 mod calibrate;
+mod calibrate_zones;
 mod clock;
 mod departures;
 mod engine;
@@ -17,6 +18,7 @@ mod heat;
 mod laws;
 mod mode;
 mod motion;
+mod prints;
 mod radio;
 mod settings;
 mod shadows;
@@ -29,6 +31,7 @@ mod visit;
 mod zoning;
 
 pub use calibrate::{AnchorFit, Calibration, CalibrationError, Sample, fit};
+pub use calibrate_zones::{ZoneSecond, fit_zones};
 pub use clock::SteadyClock;
 pub use engine::{Engine, Output, Position, Verdict};
 pub use mode::Mode;

@@ -8,6 +8,7 @@ use super::{
     belief::{Evidence, Heard},
     floor::Floor,
     motion::{Motion, Steady, variance},
+    prints::Second,
 };
 
 /// Anchors that count for one tag, the loudest ones.
@@ -62,6 +63,8 @@ struct Ear {
     level: f32,
     packets: f32,
     steady: Steady,
+    /// The levels of the three seconds before, the oldest last.
+    before: [Option<f32>; 3],
     /// How much louder than on the map this anchor hears, dB.
     error: f32,
 }
@@ -82,18 +85,24 @@ impl Ear {
         (self.count > 0).then(|| (self.sum / packets, packets))
     }
 
-    /// Takes the second in and begins the next one.
-    fn turn(&mut self, moving: f32, kept: f32) {
+    /// Takes the second in, gives its level and what has changed, and begins the next one.
+    fn turn(&mut self, moving: f32, kept: f32) -> Option<Second> {
+        let mut now = None;
         self.packets *= kept;
         if let Some((mean, packets)) = self.second() {
             self.steady.learn(mean, packets, moving);
             self.packets += packets;
             let level = second_level(mean, self.loudest);
             self.level += (level - self.level) * packets / self.packets;
+            now = Some(level);
         } else {
             self.steady.miss(moving);
         }
         (self.sum, self.count) = (0.0, 0);
+        let [one, two, three] = self.before;
+        self.before = [now, one, two];
+        let anchor = usize::from(self.anchor);
+        now.map(|level| Second { anchor, level, change: three.map(|before| level - before) })
     }
 }
 
@@ -157,9 +166,10 @@ impl Radio {
         let persists = persistent / (persistent + PERSISTS);
         let kept = persists * (KEPT_STANDING + moving * (KEPT_MOVING - KEPT_STANDING));
         evidence.heard.clear();
+        evidence.seconds.clear();
         (evidence.moving, evidence.persists) = (moving, persists);
         for ear in &mut self.ears {
-            ear.turn(moving, kept);
+            evidence.seconds.extend(ear.turn(moving, kept));
             if fresh && ear.packets > FAINT {
                 let noise = variance(ear.packets) + moving * FADING;
                 let heard = Heard {

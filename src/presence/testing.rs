@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Engine, Output, Settings, Track, Visitors};
 use crate::domain::{
     Anchor, Dbm, Fact, Presence, Reading, Registration, Registry, Role, Site, Spot, Survey, TagId, Timestamp, Zone,
-    ZoneKind,
+    ZoneKind, ZonePrints,
 };
 
 pub(super) fn square_site() -> Arc<Site> {
@@ -23,6 +23,7 @@ pub(super) fn square_site() -> Arc<Site> {
         name: id.into(),
         kind,
         polygon: vec![[x0, y0], [x1, y0], [x1, y1], [x0, y1]],
+        prints: ZonePrints::default(),
     };
     let spot = |id: &str, x, y| Spot { id: id.parse().expect("id"), x, y, zone: None };
     Arc::new(Site {

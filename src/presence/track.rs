@@ -34,6 +34,8 @@ pub(super) struct Track {
     radio: Radio,
     belief: Option<Belief>,
     zoning: Zoning,
+    /// Belief by zone, where zones are known by what is heard in them.
+    known: Option<Vec<f32>>,
     last_at: Timestamp,
     /// The newest tick in which it was heard.
     heard_tick: Option<i64>,
@@ -50,6 +52,7 @@ impl Track {
             radio: Radio::new(floor),
             belief: None,
             zoning: Zoning::default(),
+            known: None,
             last_at,
             heard_tick: None,
             confirmed: false,
@@ -90,7 +93,8 @@ impl Track {
             self.locate(now, shared, out);
         } else if self.belief.take().is_some() {
             self.radio.forget();
-            (self.zoning, self.confirmed, self.heard_tick) = (Zoning::default(), false, None);
+            (self.zoning, self.known) = (Zoning::default(), None);
+            (self.confirmed, self.heard_tick) = (false, None);
         }
         if self.visit.as_ref().is_some_and(|visit| now.at() >= visit.deadline(now.floor, now.settings)) {
             self.leave(now, shared, out);
@@ -141,7 +145,14 @@ impl Track {
             belief.wait(now.floor, moving, bench);
             belief.summary(now.floor, bench)
         };
-        let zone = self.zoning.settle(&bench.zone_mass, moving);
+        let zone = if let Some(prints) = &now.floor.prints {
+            let known = self.known.get_or_insert_with(|| prints.begin());
+            prints.pass(known, if fresh { &shared.evidence.seconds } else { &[] });
+            // How long stays last is in that belief already.
+            self.zoning.settle(known, 1.0)
+        } else {
+            self.zoning.settle(&bench.zone_mass, moving)
+        };
         let [min_x, min_y, max_x, max_y] = now.floor.site.bounds;
         let centimetres = |v: f64| (v * 100.0).round() / 100.0;
         let (x, y) = (centimetres(place.x.max(min_x).min(max_x)), centimetres(place.y.max(min_y).min(max_y)));

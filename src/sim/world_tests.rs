@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     decode::espresense_tag,
-    domain::{Anchor, Registry, SiteId, Spot, SpotId, Survey, Zone, ZoneId},
+    domain::{Anchor, Registry, SiteId, Spot, SpotId, Survey, Zone, ZoneId, ZonePrints},
 };
 
 fn site() -> Site {
@@ -21,6 +21,7 @@ fn site() -> Site {
         name: "Door".to_owned(),
         kind: ZoneKind::Entrance,
         polygon: vec![[0.0, 17.0], [4.0, 17.0], [4.0, 20.0], [0.0, 20.0]],
+        prints: ZonePrints::default(),
     };
     let spot = |id: &str, x, y| Spot { id: SpotId::new(id).expect("valid"), x, y, zone: None };
     Site {
