@@ -109,6 +109,11 @@ impl DbError {
         }
     }
 
+    /// Whether there was no room, as far as SQLite can tell.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self, Self::Sql(cause) if cause.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+
     /// The same as said to whoever opens the store.
     pub(super) fn opening(self, path: PathBuf, doing: &'static str) -> StoreError {
         use rusqlite::ErrorCode::{CannotOpen, DatabaseCorrupt, NotADatabase, ReadOnly};

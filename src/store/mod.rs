@@ -4,12 +4,18 @@
 //! commit; a consumer's cursor only goes forward. Personal data stands sealed in the log, in clear only in the projections
 //! of customers, staff and tags and beside open visits; erasing a customer leaves none of it in any file.
 //!
-//! What is not here: retention and shedding of old events, salvage of damaged files.
+//! Events leave from the front of a lane, by retention or by shedding, and leave a gap; what the showroom still rests on
+//! settles beside the log.
+//!
+//! What is not here: salvage of damaged files.
 
 mod audit;
 mod batch;
 mod clock_floor;
 mod error;
+mod forecast;
+mod gaps;
+mod growth;
 mod handle;
 mod ids;
 mod ledger;
@@ -19,11 +25,18 @@ mod pool;
 mod projections;
 mod queries;
 mod read;
+mod removal;
 mod requests;
+mod reserve;
+mod retention;
+mod room;
 mod rows;
 mod schema;
 mod seal;
+mod settled;
+mod storage;
 mod tokens;
+mod upkeep;
 mod view;
 mod visits;
 mod writer;
@@ -39,5 +52,6 @@ pub use error::StoreError;
 pub use handle::{AckError, Heads, Job, Receipt, RequestKey, StoreClosed, StoreHandle, SubmitError};
 pub use open::{Options, Store};
 pub use read::{About, LaneQuery, LogEntry, Picture, ReadError, Reader, VisitContext};
+pub use storage::{DiskState, StorageOptions};
 pub use tokens::{TokenRow, TokenTable};
 pub use writer::Writer;

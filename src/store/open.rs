@@ -9,19 +9,22 @@ use std::{
 };
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use uuid::{Builder, Uuid};
 
 use super::{
-    GroupCommit, Reader, StoreError, StoreHandle, Writer,
+    GroupCommit, Reader, StorageOptions, StoreError, StoreHandle, Writer,
     batch::Backlog,
     clock_floor,
     error::{DbError, row},
     ledger::Ledger,
     pool::Pool,
     projections, queries,
+    reserve::Reserve,
+    room,
     rows::lane_int,
     schema, seal,
+    upkeep::Upkeep,
     writer::Desk,
 };
 use crate::{
@@ -31,6 +34,10 @@ use crate::{
 
 pub(super) const DATABASE: &str = "showfloor.sqlite";
 const LOCK: &str = "showfloor.lock";
+/// With less on the disk than this not even the memory that connections share can be made, bytes.
+const ROOM_TO_OPEN: u64 = 1 << 20;
+/// Events that are told though they are not stored, as far as somebody is behind.
+const UNSTORED: usize = 256;
 /// Jobs that wait for the writer: some transactions of facts.
 const QUEUE: usize = 4_096;
 
@@ -50,6 +57,8 @@ pub struct Options {
     pub telemetry: Telemetry,
     /// When to commit.
     pub group: GroupCommit,
+    /// What it may take of the disk.
+    pub storage: StorageOptions,
 }
 
 /// The store, before it is split into who asks and who writes.
@@ -63,6 +72,7 @@ impl Store {
     pub fn open(options: Options) -> Result<(StoreHandle, Writer), StoreError> {
         let lock = lock(&options.dir)?;
         let path = options.dir.join(DATABASE);
+        make_room_to_open(&options);
         let mut conn = schema::open(&path)?;
         let failed = |cause: DbError| cause.opening(path.clone(), "reading its tables");
         let identity = identify(&mut conn, &options).map_err(failed)?;
@@ -72,7 +82,9 @@ impl Store {
         let registry = Arc::new(queries::registry(&conn, &options.site_tags).map_err(failed)?);
         let floor = clock_floor::read(&conn).map_err(failed)?;
         let ledger = Ledger::open(conn, identity.epoch).map_err(failed)?;
-        let (mut handle, writer) = assemble(options, lock, path, &identity, registry, ledger);
+        let (consumers, now) = (options.consumers.clone(), options.clock.proven());
+        let upkeep = Upkeep::open(&options.dir, options.storage, consumers, &ledger.conn, &now).map_err(failed)?;
+        let (mut handle, writer) = assemble(options, lock, path, &identity, registry, ledger, upkeep);
         handle.clock_floor = floor;
         Ok((handle, writer))
     }
@@ -85,10 +97,13 @@ fn assemble(
     identity: &Identity,
     registry: Arc<Registry>,
     ledger: Ledger,
+    upkeep: Upkeep,
 ) -> (StoreHandle, Writer) {
     let (jobs, queue) = mpsc::channel(QUEUE);
     let (heads_sender, heads) = watch::channel(ledger.heads);
     let (registry_sender, registry) = watch::channel(registry);
+    let (disk_state, shown) = watch::channel(upkeep.state());
+    let unstored = broadcast::Sender::new(UNSTORED);
     let progress = Arc::new(AtomicU64::new(0));
     let pool = Arc::new(Pool::new(path));
     let desk = Desk {
@@ -103,6 +118,11 @@ fn assemble(
         pool: Arc::clone(&pool),
         progress: Arc::clone(&progress),
         backlog: Backlog::default(),
+        upkeep,
+        disk: disk_state,
+        unstored: unstored.clone(),
+        failing_since: None,
+        is_full: false,
         pruned_at: None,
         floor_kept: None,
         scrub: false,
@@ -112,6 +132,8 @@ fn assemble(
         jobs,
         heads,
         registry,
+        disk: shown,
+        unstored,
         epoch: identity.epoch,
         visit_namespace: identity.visit_namespace,
         progress,
@@ -119,6 +141,14 @@ fn assemble(
         reader: Reader::new(pool),
     };
     (handle, Writer::new(desk))
+}
+
+/// On a full disk the reserve is what lets the store open.
+fn make_room_to_open(options: &Options) {
+    if room::available(&options.dir) < ROOM_TO_OPEN {
+        let given = Reserve::of(&options.dir, options.storage.reserve_bytes).give_up();
+        tracing::warn!("the disk is full; the reserve is given up to open the store: {given:?}");
+    }
 }
 
 /// Makes the directory if need be and takes its lock, which ends with the process whatever happens to it.

@@ -1,6 +1,7 @@
 //! A store in a temporary directory with a clock that is set by hand.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -8,11 +9,13 @@ use std::{
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::{GroupCommit, Options, Receipt, RequestKey, Store, StoreError, StoreHandle, SubmitError, Writer};
+use super::{
+    GroupCommit, Options, Receipt, RequestKey, StorageOptions, Store, StoreError, StoreHandle, SubmitError, Writer,
+};
 use crate::{
     domain::{
-        BootId, Clock, ClockQuality, CustomerId, ExitReason, Fact, Personal, Presence, Registration, Registry, Role,
-        Stamp, TagId, Timestamp, Vehicle, VehicleStatus, VisitId,
+        BootId, Clock, ClockQuality, ConsumerId, CustomerId, ExitReason, Fact, Personal, Presence, Registration,
+        Registry, Role, Stamp, TagId, Timestamp, Trace, Vehicle, VehicleStatus, VisitId,
     },
     showroom::{CloudCommand, Command, KioskCommand},
     telemetry::Telemetry,
@@ -53,6 +56,10 @@ pub(super) struct Place {
     pub(super) telemetry: Telemetry,
     pub(super) site_tags: Registry,
     pub(super) group: GroupCommit,
+    pub(super) storage: StorageOptions,
+    pub(super) consumers: Vec<ConsumerId>,
+    /// Where the data directory is, when not in `dir`.
+    pub(super) elsewhere: Option<PathBuf>,
 }
 
 impl Place {
@@ -67,18 +74,23 @@ impl Place {
             telemetry: Telemetry::default(),
             site_tags: Registry::default(),
             group,
+            // Tests that need a reserve say so.
+            consumers: vec!["cloud".parse().expect("id")],
+            elsewhere: None,
+            storage: StorageOptions { reserve_bytes: 0, ..StorageOptions::default() },
         }
     }
 
     pub(super) fn options(&self) -> Options {
         Options {
-            dir: self.dir.path().join("data"),
-            consumers: vec!["cloud".parse().expect("id")],
+            dir: self.data(),
+            consumers: self.consumers.clone(),
             site_tags: self.site_tags.clone(),
             site: "hel-01".parse().expect("id"),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             telemetry: self.telemetry.clone(),
             group: self.group,
+            storage: self.storage,
         }
     }
 
@@ -93,8 +105,12 @@ impl Place {
         Running { handle, writer }
     }
 
-    pub(super) fn file(&self) -> std::path::PathBuf {
-        self.dir.path().join("data/showfloor.sqlite")
+    pub(super) fn data(&self) -> PathBuf {
+        self.elsewhere.clone().unwrap_or_else(|| self.dir.path().join("data"))
+    }
+
+    pub(super) fn file(&self) -> PathBuf {
+        self.data().join("showfloor.sqlite")
     }
 
     /// Another connection to the file, for looking at it and for breaking it.
@@ -104,7 +120,7 @@ impl Place {
 
     /// Whether `text` stands in any file of the directory.
     pub(super) fn holds(&self, text: &str) -> bool {
-        let files = std::fs::read_dir(self.dir.path().join("data")).expect("lists");
+        let files = std::fs::read_dir(self.data()).expect("lists");
         let mut contents = files.map(|entry| std::fs::read(entry.expect("entry").path()).expect("reads"));
         contents.any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
     }
@@ -210,6 +226,14 @@ pub(super) fn moved(n: u128) -> Presence {
 
 pub(super) fn exited(n: u128) -> Presence {
     Presence::Exited { visit: visit_id(n), duration_s: 60.0, reason: ExitReason::Door }
+}
+
+/// Positions of so many seconds of somebody who walks.
+pub(super) fn traced(n: u128, seconds: i32) -> Presence {
+    let centimetres = |salt: i32| (0..seconds).map(|s| (s * 37 + salt) % 200 - 100).collect();
+    let (x_cm, y_cm) = (centimetres(3), centimetres(71));
+    let trace = Trace { t0: Timestamp::from_micros(START_US), step_ms: 1_000, x_cm, y_cm };
+    Presence::Traced { visit: visit_id(n), trace }
 }
 
 /// Every row of the projections as text.

@@ -15,18 +15,20 @@ use std::{
 };
 
 use tokio::sync::{
+    broadcast,
     mpsc::{self, error::TryRecvError},
     oneshot, watch,
 };
 
 use super::{
-    Heads, Job, Receipt, StoreError,
+    DiskState, Heads, Job, LogEntry, Receipt, StoreError,
     batch::{Answer, Backlog, Batch, GroupCommit},
     clock_floor,
     error::DbError,
-    ledger::{DatedFact, Ledger},
+    ledger::{Added, DatedFact, Ledger},
     pool::Pool,
     queries, requests, schema,
+    upkeep::{Gone, Upkeep},
 };
 use crate::{
     domain::{Clock, Registry, Stamp, Timestamp},
@@ -114,6 +116,13 @@ pub(super) struct Desk {
     pub(super) pool: Arc<Pool>,
     pub(super) progress: Arc<AtomicU64>,
     pub(super) backlog: Backlog,
+    pub(super) upkeep: Upkeep,
+    pub(super) disk: watch::Sender<DiskState>,
+    pub(super) unstored: broadcast::Sender<Arc<LogEntry>>,
+    /// The disk takes nothing since.
+    pub(super) failing_since: Option<Timestamp>,
+    /// The last failure was one of room.
+    pub(super) is_full: bool,
     /// When requests were last pruned: boot time, nanoseconds.
     pub(super) pruned_at: Option<i64>,
     /// The floor of the clock as it stands in the file; `None` when it is not known to.
@@ -144,7 +153,7 @@ impl Desk {
     }
 
     fn next(&mut self) -> Next {
-        if self.backlog.is_empty() {
+        if self.backlog.is_empty() && self.failing_since.is_none() {
             return self.jobs.blocking_recv().map_or(Next::Stop, Next::Job);
         }
         let since = Instant::now();
@@ -164,7 +173,7 @@ impl Desk {
         let begun = self.ledger.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
         let mut flow = match begun {
             Ok(_) => self.settle(&mut batch),
-            Err(cause) => Flow::Lost(cause.to_string()),
+            Err(cause) => Flow::Lost(self.failed(&DbError::Sql(cause))),
         };
         let mut job = first;
         while matches!(flow, Flow::On) {
@@ -176,7 +185,7 @@ impl Desk {
         }
         let lost = match &flow {
             Flow::Lost(cause) => Some(cause.clone()),
-            Flow::On | Flow::Close(_) => self.commit(&batch).err().map(|cause| cause.to_string()),
+            Flow::On | Flow::Close(_) => self.commit(&mut batch).err().map(|cause| self.failed(&cause)),
         };
         match lost {
             None => self.publish(batch),
@@ -208,7 +217,7 @@ impl Desk {
         match job {
             Job::Nudge => {}
             Job::Close { done } => return Flow::Close(done),
-            Job::Record { fact, dating } => return self.record(DatedFact { fact, dating, now }, batch),
+            Job::Record { fact, dating } => return self.record(DatedFact { fact, dating, now, shown: false }, batch),
             Job::Submit { key, command, done } => match self.ledger.submit(key.as_ref(), &command, &now) {
                 Ok(submitted) => {
                     batch.effects.add(submitted.effects);
@@ -217,18 +226,24 @@ impl Desk {
                     batch.answers.push(Answer::Submitted(done, receipt.map_err(Into::into)));
                 }
                 Err(cause) => {
+                    // Told with the others, when it is known how the disk is.
                     let cause = self.failed(&cause);
-                    Answer::Submitted(done, Err(super::SubmitError::Closed)).fail(&cause);
+                    let refused = Err(super::SubmitError::NotStored(cause.clone()));
+                    batch.answers.push(Answer::Submitted(done, refused));
                     return self.after_failure(cause);
                 }
             },
             Job::Acknowledge { consumer, lane, epoch, upto, done } => {
                 let committed = *self.heads.borrow();
                 match self.ledger.acknowledge(&consumer, lane, epoch, upto, committed) {
-                    Ok(answer) => batch.answers.push(Answer::Acknowledged(done, answer)),
+                    Ok(answer) => {
+                        self.upkeep.hurry();
+                        batch.answers.push(Answer::Acknowledged(done, answer));
+                    }
                     Err(cause) => {
                         let cause = self.failed(&cause);
-                        Answer::Acknowledged(done, Err(super::AckError::Closed)).fail(&cause);
+                        let refused = Err(super::AckError::NotStored(cause.clone()));
+                        batch.answers.push(Answer::Acknowledged(done, refused));
                         return self.after_failure(cause);
                     }
                 }
@@ -258,7 +273,8 @@ impl Desk {
         }
     }
 
-    fn failed(&self, cause: &DbError) -> String {
+    fn failed(&mut self, cause: &DbError) -> String {
+        self.is_full |= cause.is_full();
         let text = cause.to_string();
         self.telemetry.problem(Count::StoreErrors, SOURCE, &text);
         text
@@ -269,8 +285,9 @@ impl Desk {
         if self.ledger.conn.is_autocommit() { Flow::Lost(cause) } else { Flow::On }
     }
 
-    fn commit(&mut self, batch: &Batch) -> Result<(), DbError> {
+    fn commit(&mut self, batch: &mut Batch) -> Result<(), DbError> {
         let now = self.clock.proven();
+        batch.gone = self.keep_house(&now);
         let floor = self.clock.floor().filter(|_| batch.effects.events > 0);
         let floor_moved =
             floor.map(|floor| clock_floor::keep(&self.ledger.conn, self.floor_kept, floor)).transpose()?;
@@ -301,6 +318,8 @@ impl Desk {
         if batch.effects.registry {
             self.show_registry();
         }
+        self.ledger.added = Added::default();
+        self.look_after_disk(batch.gone);
         self.heads.send_if_modified(|shown| {
             let changed = *shown != heads;
             *shown = heads;
@@ -339,24 +358,28 @@ impl Desk {
 
     /// After a transaction that failed: nothing of it is left but its facts, which wait.
     fn undo(&mut self, batch: Batch, cause: &str) {
-        self.telemetry.problem(Count::StoreErrors, SOURCE, &cause);
+        tracing::debug!(cause, "a transaction failed");
         if !self.ledger.conn.is_autocommit()
             && let Err(cause) = self.ledger.conn.execute_batch("ROLLBACK")
         {
             self.telemetry.problem(Count::StoreErrors, SOURCE, &cause);
         }
         self.ledger.heads = *self.heads.borrow();
+        self.ledger.added = Added::default();
+        self.mark_failing();
         for answer in batch.answers {
             answer.fail(cause);
         }
         self.keep(batch.facts);
         self.keep(batch.unwritten);
+        self.make_room();
     }
 
-    fn keep(&mut self, facts: Vec<DatedFact>) {
+    fn keep(&mut self, mut facts: Vec<DatedFact>) {
+        self.show_unstored(&mut facts);
         let lost = self.backlog.extend(facts);
         if lost > 0 {
-            self.telemetry.add(Count::StoreErrors, lost);
+            self.telemetry.add(Count::FactsLost, lost);
             tracing::error!(lost, "facts were lost: the disk has failed for too long");
         }
     }
@@ -366,7 +389,10 @@ impl Desk {
         match job {
             Job::Nudge => {}
             Job::Close { done } => return Some(done),
-            Job::Record { fact, dating } => self.keep(vec![DatedFact { fact, dating, now: self.clock.now() }]),
+            Job::Record { fact, dating } => {
+                let now = self.clock.now();
+                self.keep(vec![DatedFact { fact, dating, now, shown: false }]);
+            }
             Job::Submit { done, .. } => Answer::Submitted(done, Err(super::SubmitError::Closed)).fail(cause),
             Job::Acknowledge { done, .. } => Answer::Acknowledged(done, Err(super::AckError::Closed)).fail(cause),
         }
@@ -382,6 +408,9 @@ impl Desk {
             tracing::error!(lost = self.backlog.len(), "facts were lost: the disk did not take them before the end");
         }
         self.pool.close();
+        if let Err(cause) = self.upkeep.close(&self.ledger.conn) {
+            self.failed(&cause);
+        }
         if let Err(cause) = schema::checkpoint(&self.ledger.conn) {
             self.failed(&cause);
         }
@@ -393,5 +422,6 @@ impl Desk {
     }
 }
 
+mod disk;
 #[cfg(test)]
 mod tests;
