@@ -25,7 +25,7 @@ use crate::{
     hub::{self, Hub},
     presence::{Engine, Mode, PresenceTask, Settings, SteadyClock},
     sources::{self, AnchorBook, Anchors, DEFAULT_TOPICS, Stamping, WallClock},
-    store::{self, GroupCommit, ReadError, Store, StoreError, StoreHandle, Writer},
+    store::{self, GroupCommit, ReadError, StorageOptions, Store, StoreError, StoreHandle, Writer},
     supervisor::{Phase, Pulse, Supervisor, SupervisorError, Unit, signals},
     telemetry::{Ailments, FlooredClock, SystemClock, Telemetry, built},
     tls::ClientTls,
@@ -102,6 +102,7 @@ impl App {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             telemetry: telemetry.clone(),
             group: GroupCommit::default(),
+            storage: storage(&config.storage),
         })?;
         if let Some(kept) = store.clock_floor() {
             clock.restore(kept);
@@ -398,7 +399,6 @@ fn uplink_unit(
         site: config.site.id.clone(),
         consumers: consumers.clone(),
         client_id: format!("showfloor-{}-uplink", config.site.id),
-        storage_limit: None,
     };
     let (store, clock, telemetry) = (store.clone(), Arc::clone(clock), telemetry.clone());
     Some(Unit::new("uplink", Phase::Uplink, move |stop| {
@@ -410,6 +410,12 @@ fn uplink_unit(
 fn embedded(config: &config::EmbeddedBroker) -> Result<EmbeddedBroker, BrokerError> {
     let user = |(name, secret): &(String, Secret)| (name.clone(), secret.expose().to_owned());
     EmbeddedBroker::start(broker::Options { listen: config.listen, users: config.users.iter().map(user).collect() })
+}
+
+fn storage(config: &config::Storage) -> StorageOptions {
+    let config::Storage { limit_bytes, reserve_bytes, keep_days } = *config;
+    let keep = keep_days.map(|days| Duration::from_hours(24 * days));
+    StorageOptions { limit_bytes, reserve_bytes, keep, ..StorageOptions::default() }
 }
 
 fn hub_options(config: &Config) -> hub::Options {

@@ -61,8 +61,6 @@ pub struct Options {
     pub consumers: Vec<ConsumerId>,
     /// How the box calls itself to the broker; no other client may use it.
     pub client_id: String,
-    /// Bytes the log may take, for the status.
-    pub storage_limit: Option<u64>,
 }
 
 impl fmt::Debug for Options {
@@ -197,13 +195,17 @@ impl Reporter {
 
     fn condition(&self) -> Condition {
         let now = self.clock.now();
+        let disk = *self.store.disk().borrow();
+        let mut degraded = self.degraded.borrow().clone();
+        degraded.extend(disk.failing_since.map(|_| "disk".to_owned()));
         Condition {
             site: self.options.site.clone(),
             epoch: self.store.epoch(),
             version: env!("CARGO_PKG_VERSION"),
             boot: now.boot,
             clock: now.quality,
-            degraded: self.degraded.borrow().clone(),
+            degraded,
+            disk: disk.name(),
         }
     }
 
@@ -221,12 +223,13 @@ impl Reporter {
             status.last = heads.of(lane);
         }
         let bytes = self.known(self.store.reader().bytes().await);
+        let disk = *self.store.disk().borrow();
         let [sales, presence, trace] = lanes;
         Status {
+            storage: Storage { bytes, limit: Some(disk.limit), days_left: disk.days_left, state: condition.disk },
             condition,
             at: self.clock.now().wall,
             lanes: Lanes { sales, presence, trace },
-            storage: Storage { bytes, limit: self.options.storage_limit, days_left: None },
         }
     }
 
