@@ -8,13 +8,14 @@ RUN_TESTS := $(if $(NEXTEST),cargo nextest run,cargo test --quiet)
 
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help deps packages demo test check bench accuracy clean
+.PHONY: help deps packages demo test check bench month accuracy clean
 
 help:
 	@echo "make demo      a simulated showroom, the daemon and a collector on this machine"
 	@echo "make test      format, lints, licences and all tests"
 	@echo "make check     the quick part: format, lints, unit tests"
 	@echo "make bench     figures of speed and size, beside what they are compared with"
+	@echo "make month     a simulated month through engine and store: what it takes of the disk"
 	@echo "make accuracy  figures of positions on real recordings, beside the baselines"
 
 deps: packages $(VENV)/.done
@@ -57,6 +58,10 @@ demo:
 # Figures are printed as Markdown, ready for docs/performance.md.
 bench: deps
 	cargo bench --locked
+
+# About a minute: 30 days of 200 visits.
+month:
+	cargo bench --locked --bench month
 
 accuracy:
 	cargo build --release --locked

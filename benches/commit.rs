@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 use showfloor::{
     domain::{Vehicle, VehicleStatus},
     showroom::{CloudCommand, Command, KioskCommand},
-    store::{GroupCommit, Options, RequestKey, Store, StoreHandle, Writer},
+    store::{GroupCommit, Options, RequestKey, StorageOptions, Store, StoreHandle, Writer},
     telemetry::{SystemClock, Telemetry},
 };
 use tokio::{runtime::Runtime, task::JoinSet};
@@ -37,6 +37,7 @@ fn open(dir: &tempfile::TempDir) -> (StoreHandle, Writer) {
         clock: Arc::new(SystemClock::new()),
         telemetry: Telemetry::default(),
         group: GroupCommit::default(),
+        storage: StorageOptions::default(),
     };
     let (handle, mut writer) = Store::open(options).expect("opens");
     writer.run_thread().expect("starts");
