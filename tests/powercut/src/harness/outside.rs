@@ -169,6 +169,11 @@ impl Outside {
         *head = last.max(*head);
     }
 
+    /// Numbers that the box said it does not hold any more.
+    pub(super) fn gone(&self) -> u64 {
+        self.gaps.values().map(|gaps| gaps.iter().map(|(_, to)| *to).max().unwrap_or(0)).sum()
+    }
+
     /// Whether what was shown at a position went with the box's word: in a gap.
     pub(super) fn is_gone(&self, pos: u64) -> bool {
         let number = |event: &Value| Some((event["lane"].as_str()?.to_owned(), event["seq"].as_u64()?));
