@@ -36,7 +36,7 @@ fn setup(binary: &str, seed: u64, keep: &Path) -> Setup {
 /// and could salvage all of it, is passed over.
 fn losses(setup: &Setup) -> Vec<String> {
     let found = |summary: Summary| summary.failures.into_iter().flat_map(|failed| failed.problems);
-    (0..8)
+    (0..20)
         .map(|seed| Setup { seed, cuts: 3, ..setup.clone() })
         .map(|setup| found(cuts(&setup, 6, |_| ()).expect("the harness works")).collect::<Vec<_>>())
         .find(|problems| problems.iter().any(|problem| problem.starts_with("LOST: ")))
@@ -85,7 +85,7 @@ fn a_program_that_answers_before_its_commit_is_on_disk_is_found_out() {
         return;
     }
     let dir = tempfile::TempDir::new().expect("a directory");
-    let late = Fault::new(Answer::Late(30)).on(Kind::Sync).of("showfloor.sqlite-wal");
+    let late = Fault::new(Answer::Late(60)).on(Kind::Sync).of("showfloor.sqlite-wal");
     let setup = Setup { fault: Some(late), ..setup(env!("CARGO_BIN_EXE_showfloor"), 0, dir.path()) };
     let problems = losses(&setup);
     assert!(!problems.is_empty(), "nothing was lost");
