@@ -80,7 +80,7 @@ pub(super) struct LogRow {
     sealed: Option<(String, Vec<u8>)>,
     origin: Option<([u8; 16], i64)>,
     version: u16,
-    /// Its checksum is right; that of an older program has none.
+    /// Its checksum is right; one of an older program has none and makes sense.
     whole: bool,
 }
 
@@ -94,9 +94,12 @@ pub(super) struct SealedPart<'a> {
 /// Columns before the checksum.
 const SUMMED: usize = 19;
 
-fn is_whole(row: &Row<'_>) -> rusqlite::Result<bool> {
-    let Some(expected) = row.get::<_, Option<i64>>(SUMMED)? else { return Ok(true) };
-    Ok(sum_of(row)? == expected)
+/// Whether the checksum is right; `None` when there is none.
+fn is_summed(row: &Row<'_>) -> rusqlite::Result<Option<bool>> {
+    match row.get_ref(SUMMED)? {
+        ValueRef::Null => Ok(None),
+        expected => Ok(Some(expected.as_i64() == Ok(sum_of(row)?))),
+    }
 }
 
 /// The checksum of a row of [`log_columns`], as it should be.
@@ -111,10 +114,19 @@ pub(super) fn sum_of(row: &Row<'_>) -> rusqlite::Result<i64> {
 impl LogRow {
     /// Reads the columns of [`log_columns`].
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        // Of a row that is not as it was written nothing is believed, not even that its columns have their types.
-        let number = |column| row.get_ref(column).ok().and_then(|value| value.as_i64().ok()).unwrap_or(0);
-        let whole = if is_whole(row)? { Self::whole(row).ok() } else { None };
+        let whole = match is_summed(row)? {
+            Some(true) => Self::whole(row).ok(),
+            // Nothing of it is believed, not even that its columns have their types.
+            Some(false) => None,
+            // Of an older program, or damage that took the checksum with it: then something else makes no sense.
+            None => Self::whole(row).ok().filter(Self::makes_sense),
+        };
+        let number = |column| row.get(column).unwrap_or(0);
         Ok(whole.unwrap_or_else(|| Self::torn(number(0), number(1), number(2))))
+    }
+
+    fn makes_sense(&self) -> bool {
+        Uuid::from_bytes(self.id).get_version_num() == 7 && EventBody::from_parts(&self.kind, &self.data).is_ok()
     }
 
     fn whole(row: &Row<'_>) -> rusqlite::Result<Self> {

@@ -168,11 +168,17 @@ impl Leases {
     }
 
     async fn leave(self) {
-        if let Some(link) = self.link {
-            let gone = tokio::time::timeout(BEAT, link.client.execute(LEAVE, &[&self.me])).await;
-            if !matches!(gone, Ok(Ok(_))) {
-                tracing::debug!("the other collectors will find out by themselves that this one is gone");
-            }
+        let Self { address, link, me, .. } = self;
+        // A server that was away since the last beat may be there again.
+        let gone = async {
+            let link = match link.filter(|link| !link.client.is_closed()) {
+                Some(link) => link,
+                None => Link::open(&address).await.ok()?,
+            };
+            link.client.execute(LEAVE, &[&me]).await.ok()
+        };
+        if !matches!(tokio::time::timeout(BEAT, gone).await, Ok(Some(_))) {
+            tracing::debug!("the other collectors will find out by themselves that this one is gone");
         }
     }
 }
