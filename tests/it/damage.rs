@@ -49,10 +49,11 @@ fn status(showroom: &Showroom, token: &str) -> Value {
     serde_json::from_str(&get(showroom.http, "/api/v1/status", Some(token)).1).expect("JSON")
 }
 
-/// What our collector has, by id.
+/// What our collector has, by id: the body, and the kind in it.
 fn collected(into: &Path) -> BTreeMap<String, Value> {
     let db = rusqlite::Connection::open(into).expect("opens");
-    let mut rows = db.prepare("SELECT id, body, count(*) OVER (PARTITION BY id) FROM event").expect("prepares");
+    let sql = "SELECT id, json_set(body, '$.kind', kind), count(*) OVER (PARTITION BY id) FROM event";
+    let mut rows = db.prepare(sql).expect("prepares");
     let rows =
         rows.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)));
     let read = |row: rusqlite::Result<(String, String, i64)>| {
