@@ -107,6 +107,12 @@ impl Tallies {
         self.0.lag.lock().unwrap_or_else(PoisonError::into_inner).worst.clone()
     }
 
+    /// Boxes that do not answer, or answer wrongly.
+    #[must_use]
+    pub fn failing(&self) -> u64 {
+        self.0.lag.lock().unwrap_or_else(PoisonError::into_inner).sites_failing
+    }
+
     /// All numbers in Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {
