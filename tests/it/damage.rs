@@ -31,13 +31,14 @@ fn find(path: &Path, text: &str, after: usize) -> usize {
 }
 
 /// Flips one bit inside of the data of the first car's event.
-fn flip_a_bit_in_an_event(showroom: &Showroom) {
+pub fn flip_a_bit_in_an_event(showroom: &Showroom) {
     let path = file(showroom);
     let at = find(&path, "\"model\":\"EX40\"", find(&path, "inventory.updated", 0));
     write_at(&path, at as u64 + 9, b"G");
 }
 
-fn stock(world: &World, cars: std::ops::Range<u32>) {
+/// Has these cars written.
+pub fn stock(world: &World, cars: std::ops::Range<u32>) {
     for n in cars {
         let car = json!({"id": format!("V{n}"), "make": "Volvo", "model": "EX40", "year": 2026, "type": "suv",
             "status": "available"});

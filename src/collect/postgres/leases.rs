@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::{
     address::Address,
     link::{Link, explain},
+    ssl::Ssl,
 };
 use crate::{
     collect::{
@@ -82,6 +83,12 @@ impl Leases {
         let names: Vec<String> = sites.iter().map(SiteId::to_string).collect();
         let roster = hex::encode(&Sha256::digest(names.join("\n"))[..8]);
         let link = Link::open(address).await?;
+        if matches!(address.ssl(), Ssl::Unchecked) {
+            tracing::warn!(
+                database = %address,
+                "sslmode=require without sslrootcert encrypts, but does not check who answers; sslmode=verify-full does"
+            );
+        }
         link.make_tables(address).await?;
         let consumer = options.consumer.to_string();
         let registered = link.client.execute(REGISTER, &[&consumer, &names]).await;
