@@ -1,7 +1,7 @@
 //! Many boxes in one process: stores and uplinks of the product, each with its own connection to the broker, but no
 //! anchors, no LAN, no process of their own.
 
-use std::{path::Path, sync::Arc, thread};
+use std::sync::Arc;
 
 use showfloor::{
     domain::{Clock, ConsumerId, Lane, Registry, SiteId, Vehicle, VehicleStatus},
@@ -28,29 +28,47 @@ impl Boxes {
     pub fn start(number: usize, port: u16) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let dir = TempDir::new().expect("a directory");
-        let consumer: ConsumerId = "cloud".parse().expect("an id");
-        let ids: Vec<SiteId> = (0..number).map(|n| format!("box-{n:03}").parse().expect("an id")).collect();
-        let open = |ids: &[SiteId]| ids.iter().map(|site| opened(dir.path(), site, &consumer)).collect::<Vec<_>>();
-        // Opening is waiting for the disk, most of all.
-        let stores: Vec<(StoreHandle, Writer)> = thread::scope(|scope| {
-            let openers: Vec<_> = ids.chunks(10).map(|some| scope.spawn(|| open(some))).collect();
-            openers.into_iter().flat_map(|opener| opener.join().expect("opened")).collect()
-        });
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let (mut running, mut writers, mut uplinks) = (Vec::new(), Vec::new(), JoinSet::new());
+        let consumer: ConsumerId = "cloud".parse().expect("an id");
+        let (mut boxes, mut writers, mut uplinks) = (Vec::new(), Vec::new(), JoinSet::new());
         let guard = runtime.enter();
-        for (site, (store, mut writer)) in ids.into_iter().zip(stores) {
+        for n in 0..number {
+            let site: SiteId = format!("box-{n:03}").parse().expect("an id");
+            let (store, mut writer) = Store::open(store::Options {
+                dir: dir.path().join(site.as_str()),
+                consumers: vec![consumer.clone()],
+                site_tags: Registry::default(),
+                site: site.clone(),
+                clock: Arc::clone(&clock),
+                telemetry: Telemetry::default(),
+                group: GroupCommit::default(),
+                ailments: Ailments::default(),
+                breathe: Arc::new(|| ()),
+                // Two hundred reserves would be gigabytes.
+                storage: StorageOptions { reserve_bytes: 0, ..StorageOptions::default() },
+            })
+            .expect("opens");
             writer.run_thread().expect("runs");
+            let options = uplink::Options {
+                host: "127.0.0.1".into(),
+                port,
+                user: None,
+                password: None,
+                tls: None,
+                site: site.clone(),
+                consumers: vec![consumer.clone()],
+                client_id: format!("showfloor-{site}-uplink"),
+                line: uplink::Line::default(),
+            };
             let degraded = tokio::sync::watch::channel(Vec::new()).1;
-            let options = connecting(port, &site, &consumer);
             let uplink = Uplink::new(options, store.clone(), Arc::clone(&clock), Telemetry::default(), degraded);
             uplinks
                 .spawn(async move { Box::pin(uplink.run(CancellationToken::new())).await.expect("the store is open") });
-            running.push((site, store));
+            boxes.push((site, store));
             writers.push(writer);
         }
         drop(guard);
-        Self { runtime, running, uplinks, _writers: writers, _dir: dir }
+        Self { runtime, running: boxes, uplinks, _writers: writers, _dir: dir }
     }
 
     pub fn sites(&self) -> impl Iterator<Item = &SiteId> {
@@ -102,37 +120,9 @@ impl Drop for Boxes {
     fn drop(&mut self) {
         self.runtime.block_on(async {
             self.uplinks.shutdown().await;
-            futures_util::future::join_all(self.running.iter().map(|(_, store)| store.close())).await;
+            for (_, store) in &self.running {
+                store.close().await;
+            }
         });
-    }
-}
-
-fn opened(dir: &Path, site: &SiteId, consumer: &ConsumerId) -> (StoreHandle, Writer) {
-    Store::open(store::Options {
-        dir: dir.join(site.as_str()),
-        consumers: vec![consumer.clone()],
-        site_tags: Registry::default(),
-        site: site.clone(),
-        clock: Arc::new(SystemClock::new()),
-        telemetry: Telemetry::default(),
-        group: GroupCommit::default(),
-        ailments: Ailments::default(),
-        breathe: Arc::new(|| ()),
-        storage: StorageOptions::default(),
-    })
-    .expect("opens")
-}
-
-fn connecting(port: u16, site: &SiteId, consumer: &ConsumerId) -> uplink::Options {
-    uplink::Options {
-        host: "127.0.0.1".into(),
-        port,
-        user: None,
-        password: None,
-        tls: None,
-        site: site.clone(),
-        consumers: vec![consumer.clone()],
-        client_id: format!("showfloor-{site}-uplink"),
-        line: uplink::Line::default(),
     }
 }

@@ -296,11 +296,10 @@ fn judge<'a>(batches: &[&'a Batch], held: &[String], mut known: Known) -> (Vec<V
         let cursor = known.entry((header.site.to_string(), header.lane.as_str())).or_default();
         let gaps = batch.items.iter().filter(|item| matches!(item, Item::Gap(_))).count() as u64;
         let all_double = Stored { doubles: batch.items.len() as u64 - gaps, gaps, ..Stored::default() };
-        verdicts.push(if !held.iter().any(|site| site == header.site.as_str()) {
-            // Also when it is there: then the one that holds the box now has fetched it as well, and acknowledges it.
-            Verdict::NotHeld
-        } else if cursor.epoch == Some(header.epoch) && cursor.after >= header.upto {
+        verdicts.push(if cursor.epoch == Some(header.epoch) && cursor.after >= header.upto {
             Verdict::Stored(all_double)
+        } else if !held.iter().any(|site| site == header.site.as_str()) {
+            Verdict::NotHeld
         } else if cursor.after != header.after || cursor.epoch.is_some_and(|epoch| epoch != header.epoch) {
             Verdict::Elsewhere(*cursor)
         } else {
