@@ -208,13 +208,13 @@ fn strangers(file: &File) -> Vec<String> {
         return Vec::new();
     }
     let code = without_comments(file.code());
-    let names = |library: &str| {
+    let mentions = |library: &str| {
         let found = code.match_indices(&format!("{library}::")).map(|(at, _)| &code[..at]).collect::<Vec<_>>();
         found.iter().any(|before| !before.ends_with(|c: char| c.is_alphanumeric() || c == '_'))
     };
     let named = AT_HOME
         .iter()
-        .filter(|(library, places)| names(library) && !places.iter().any(|place| file.path.starts_with(place)));
+        .filter(|(library, places)| mentions(library) && !places.iter().any(|place| file.path.starts_with(place)));
     named.map(|(library, _)| format!("{}: {library}", file.path)).collect()
 }
 
