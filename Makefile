@@ -13,13 +13,14 @@ N ?= 1000
 SEED ?= 1
 POWERCUT = $(or $(CARGO_TARGET_DIR),target)/debug/powercut
 
-.PHONY: help deps packages demo test check bench accuracy powercut kills clean
+.PHONY: help deps packages demo test check bench month accuracy powercut kills clean
 
 help:
 	@echo "make demo      a simulated showroom, the daemon and a collector on this machine"
 	@echo "make test      format, lints, licences and all tests"
 	@echo "make check     the quick part: format, lints, unit tests"
 	@echo "make bench     figures of speed and size, beside what they are compared with"
+	@echo "make month     a simulated month through engine and store: what it takes of the disk"
 	@echo "make accuracy  figures of positions on real recordings, beside the baselines"
 	@echo "make powercut  N=1000 SEED=1: cuts the power of the shipped program at random, as root with /dev/fuse"
 	@echo "make kills     N=200 SEED=1: kill -9 of daemon, collector and Mosquitto at random"
@@ -64,6 +65,10 @@ demo:
 # Figures are printed as Markdown, ready for docs/performance.md.
 bench: deps
 	cargo bench --locked
+
+# About a minute: 30 days of 200 visits.
+month:
+	cargo bench --locked --bench month
 
 accuracy:
 	cargo build --release --locked

@@ -4,7 +4,8 @@
 //!
 //! The bare side is measured three ways, for there is no one way of sending "the same bytes": each event as a message of its
 //! own; the lines in messages as large as the batches; and these compressed, as the batches are on the wire. It keeps
-//! nothing, checks nothing, and forgets where it was.
+//! nothing, checks nothing, and forgets where it was. What keeping alone costs is said by bare SQLite, which puts the very
+//! rows that the collector has into tables like the collector's, with nobody beside it.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 #![allow(dead_code, unreachable_pub)] // the tests use more of the support than the benches
@@ -16,13 +17,14 @@ mod support;
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
+use rusqlite::{Connection, params_from_iter, types::Value};
 use showfloor::{
     domain::{Lane, LaneItem},
     store::LaneQuery,
@@ -63,6 +65,11 @@ fn main() {
     let rate = |time: Duration| (events as f64 / time.as_secs_f64(), bytes as f64 / 1e6 / time.as_secs_f64());
     let (speed, volume) = rate(ours.time);
     println!("| **showfloor: log → Mosquitto → collector's SQLite** | {speed:.0} | {volume:.1} | |");
+    let row = |what: &str, time: Duration| {
+        let ((speed, volume), ratio) = (rate(time), time.as_secs_f64() / ours.time.as_secs_f64() * 100.0);
+        println!("| {what} | {speed:.0} | {volume:.1} | {ratio:.0} % |");
+    };
+    row("bare SQLite, the same rows, 2,000 a transaction, nothing sent", keep(&ours.into));
     let batches = batches(&lines);
     let small: Vec<Vec<u8>> = batches.iter().map(|batch| zstd::bulk::compress(batch, 3).expect("compresses")).collect();
     let single: Vec<Vec<u8>> = lines.into_iter().map(String::into_bytes).collect();
@@ -71,12 +78,7 @@ fn main() {
         ("bare rumqttc, the lines in batches, QoS 1", batches),
         ("bare rumqttc, these compressed, QoS 1", small),
     ] {
-        let time = bare(broker.port, messages);
-        let (speed, volume) = rate(time);
-        println!(
-            "| {what} | {speed:.0} | {volume:.1} | {:.0} % |",
-            time.as_secs_f64() / ours.time.as_secs_f64() * 100.0
-        );
+        row(what, bare(broker.port, messages));
     }
 }
 
@@ -125,6 +127,7 @@ fn batches(lines: &[String]) -> Vec<Vec<u8>> {
 }
 
 struct Drained {
+    into: PathBuf,
     time: Duration,
     cpu: f64,
     peak: f64,
@@ -147,11 +150,37 @@ fn collect(broker: &Broker, showroom: &Showroom, events: u64) -> Drained {
         (used, peak) = (cpu(child.id()).max(used), hwm(child.id()).max(peak));
         thread::sleep(Duration::from_millis(20));
     };
-    let there: i64 = rusqlite::Connection::open(&into)
+    let there: i64 = Connection::open(&into)
         .and_then(|db| db.query_row("SELECT count(*) FROM event", [], |row| row.get(0)))
         .expect("counted");
     assert!(there >= events.cast_signed(), "{there} of {events} arrived");
-    Drained { time, cpu: used, peak }
+    Drained { into, time, cpu: used, peak }
+}
+
+/// Bare SQLite puts the events of a collector's database into another of the same schema, as durably.
+fn keep(collected: &Path) -> Duration {
+    let from = Connection::open(collected).expect("opens");
+    let schema = "SELECT group_concat(sql, ';') FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'";
+    let schema: String = from.query_row(schema, [], |row| row.get(0)).expect("reads");
+    let mut statement = from.prepare("SELECT * FROM event ORDER BY rowid").expect("prepares");
+    let columns = statement.column_count();
+    let rows = statement.query_map([], |row| (0..columns).map(|n| row.get(n)).collect()).expect("reads");
+    let rows: Vec<Vec<Value>> = rows.collect::<Result<_, _>>().expect("reads");
+    let into = Connection::open(collected.with_extension("bare")).expect("opens");
+    into.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;")
+        .expect("sets");
+    into.execute_batch(&schema).expect("makes the tables");
+    let marks = vec!["?"; columns].join(", ");
+    let mut insert = into.prepare(&format!("INSERT INTO event VALUES ({marks})")).expect("prepares");
+    let begun = Instant::now();
+    for rows in rows.chunks(BATCH_EVENTS) {
+        into.execute_batch("BEGIN").expect("begins");
+        for row in rows {
+            insert.execute(params_from_iter(row)).expect("inserts");
+        }
+        into.execute_batch("COMMIT").expect("commits");
+    }
+    begun.elapsed()
 }
 
 /// rumqttc to rumqttc over the broker, from the first publish until the last message is heard.

@@ -25,7 +25,7 @@ use crate::{
     hub::{self, Hub},
     presence::{Engine, Mode, PresenceTask, Settings, SteadyClock},
     sources::{self, AnchorBook, Anchors, DEFAULT_TOPICS, Stamping, WallClock},
-    store::{self, GroupCommit, ReadError, Store, StoreError, StoreHandle, Writer},
+    store::{self, GroupCommit, ReadError, StorageOptions, Store, StoreError, StoreHandle, Writer},
     supervisor::{self, Phase, Pulse, Supervisor, SupervisorError, Unit, signals},
     telemetry::{Ailments, FlooredClock, SystemClock, Telemetry, built},
     tls::ClientTls,
@@ -106,6 +106,7 @@ impl App {
             group: GroupCommit::default(),
             ailments: ailments.clone(),
             breathe: Arc::new(supervisor::still_starting),
+            storage: storage(&config.storage),
         })?;
         if let Some(kept) = store.clock_floor() {
             clock.restore(kept);
@@ -424,7 +425,6 @@ fn uplink_unit(
         consumers: consumers.clone(),
         client_id: format!("showfloor-{}-uplink", config.site.id),
         line: uplink::Line { keep_alive: *keep_alive, patience: *patience, longest_pause: *longest_pause },
-        storage_limit: None,
     };
     let (store, clock, telemetry) = (store.clone(), Arc::clone(clock), telemetry.clone());
     Some(Unit::new("uplink", Phase::Uplink, move |stop| {
@@ -436,6 +436,12 @@ fn uplink_unit(
 fn embedded(config: &config::EmbeddedBroker) -> Result<EmbeddedBroker, BrokerError> {
     let user = |(name, secret): &(String, Secret)| (name.clone(), secret.expose().to_owned());
     EmbeddedBroker::start(broker::Options { listen: config.listen, users: config.users.iter().map(user).collect() })
+}
+
+fn storage(config: &config::Storage) -> StorageOptions {
+    let config::Storage { limit_bytes, reserve_bytes, keep_days } = *config;
+    let keep = keep_days.map(|days| Duration::from_hours(24 * days));
+    StorageOptions { limit_bytes, reserve_bytes, keep, ..StorageOptions::default() }
 }
 
 fn hub_options(config: &Config) -> hub::Options {

@@ -92,6 +92,7 @@ const IMPURE: &[&str] = &[
 const AT_HOME: &[(&str, &[&str])] = &[
     ("rusqlite", &["src/store/", "src/collect/sqlite.rs", "src/collect/clock_rows.rs"]),
     ("tokio_postgres", &["src/collect/postgres/"]),
+    ("tokio_postgres_rustls", &["src/collect/postgres/"]),
     ("indicatif", &["src/cli/progress.rs"]),
     ("rumqttc", &["src/uplink/", "src/collect/", "src/sources/anchors", "src/sources/simulator.rs"]),
     ("rustls", &["src/tls/"]),
@@ -212,9 +213,13 @@ fn strangers(file: &File) -> Vec<String> {
         return Vec::new();
     }
     let code = without_comments(file.code());
-    let named = AT_HOME.iter().filter(|(library, places)| {
-        code.contains(&format!("{library}::")) && !places.iter().any(|place| file.path.starts_with(place))
-    });
+    let mentions = |library: &str| {
+        let found = code.match_indices(&format!("{library}::")).map(|(at, _)| &code[..at]).collect::<Vec<_>>();
+        found.iter().any(|before| !before.ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+    };
+    let named = AT_HOME
+        .iter()
+        .filter(|(library, places)| mentions(library) && !places.iter().any(|place| file.path.starts_with(place)));
     named.map(|(library, _)| format!("{}: {library}", file.path)).collect()
 }
 
@@ -294,6 +299,7 @@ fn the_checks_can_fail() {
     let pure = file("src/domain/x.rs", "//! X.\nuse crate::{domain::A, store::{B, C}};\nfn f() { tokio::spawn(x); }");
     assert_eq!(impurities(&pure), ["src/domain/x.rs: tokio::", "src/domain/x.rs: crate::store"]);
     assert_eq!(strangers(&file("src/http/x.rs", "use rusqlite::Connection;")), ["src/http/x.rs: rusqlite"]);
+    assert_eq!(strangers(&file("src/http/x.rs", "use my_rusqlite::Connection;")), NONE);
     assert_eq!(entanglements(&file("src/hub/x.rs", "use crate::uplink::Y;")), ["src/hub/x.rs: crate::uplink"]);
     assert_eq!(entanglements(&file("src/http/x.rs", "use crate::hub::Hub;")), NONE);
     let bad = file("src/hub/x.rs", "fn f() { x.unwrap() }");

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use showfloor::{
     domain::{ExitReason, Fact, Presence, Registry, Timestamp, Trace, VisitId, ZoneId},
     showroom::Dating,
-    store::{GroupCommit, Options, Store, StoreHandle, Writer},
+    store::{GroupCommit, Options, StorageOptions, Store, StoreHandle, Writer},
     telemetry::{Ailments, SystemClock, Telemetry},
 };
 use uuid::Uuid;
@@ -29,6 +29,7 @@ pub fn open(dir: &Path, site: &str, telemetry: &Telemetry) -> (StoreHandle, Writ
         group: GroupCommit::default(),
         ailments: Ailments::default(),
         breathe: Arc::new(|| ()),
+        storage: StorageOptions::default(),
     };
     let (store, mut writer) = Store::open(options).expect("opens");
     writer.run_thread().expect("starts");

@@ -120,7 +120,8 @@ impl CollectArgs {
     async fn run(self, progress: Option<Progress>, stop: CancellationToken) -> Result<()> {
         let metrics = self.metrics.map(listen).transpose()?;
         let options = self.options()?;
-        let watched = tls::watch(options.tls.iter().cloned().collect(), CancellationToken::new());
+        let secured = options.secured().into_iter().map(|(_, tls)| tls).collect();
+        let watched = tls::watch(secured, CancellationToken::new());
         let collector = Collector::new(options);
         let tallies = collector.tallies();
         // Ends with the collector, whichever way that ends.

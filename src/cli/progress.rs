@@ -1,11 +1,12 @@
-//! One line at the foot of a terminal that says how far a collector is. Log lines go above it.
+//! One line at the foot of a terminal that says how far a collector is. Log lines go above it. What a narrow terminal has no
+//! room for is cut off, so the most important comes first.
 
 use std::{
     io,
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use crate::collect::{Tallies, Tally};
@@ -21,7 +22,7 @@ impl Progress {
     pub(super) fn new() -> Self {
         let bar = ProgressBar::new(0);
         // The template is right; if a newer library does not think so, its own will do.
-        if let Ok(style) = ProgressStyle::with_template("{bar:24} {percent:>3} %  {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{bar:20} {percent:>3} %  {wide_msg}") {
             bar.set_style(style);
         }
         Self(bar)
@@ -41,25 +42,49 @@ impl Progress {
             // A mean of the last two seconds or so.
             rate += ((events - known) as f64 / seconds - rate) * (seconds / 2.0).min(1.0);
             (known, at) = (events, Instant::now());
-            self.0.set_length(events + tallies.behind());
-            self.0.set_position(events);
-            self.0.set_message(message(tallies, events, rate));
+            self.show(tallies, rate);
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
                 () = over.cancelled() => break,
             }
         }
-        self.0.set_message(message(tallies, tallies.get(Tally::Events), rate));
+        self.show(tallies, rate);
         self.0.abandon();
+    }
+
+    fn show(&self, tallies: &Tallies, rate: f64) {
+        let events = tallies.get(Tally::Events);
+        // Nothing of nothing is not yet all.
+        self.0.set_length((events + tallies.behind()).max(1));
+        self.0.set_position(events);
+        self.0.set_message(message(tallies, events, rate));
     }
 }
 
 fn message(tallies: &Tallies, events: u64, rate: f64) -> String {
-    let sites = format!("{} of {} sites", tallies.get(Tally::SitesHeld), tallies.get(Tally::SitesListed));
-    let behind = match (tallies.behind(), tallies.worst()) {
-        (behind, Some((worst, its))) => format!("{behind} behind (most: {worst}, {its})"),
+    let mut parts = Vec::new();
+    if tallies.get(Tally::Connected) == 0 {
+        parts.push("no broker".to_owned());
+    }
+    parts.push(format!("{} events, {rate:.0}/s", HumanCount(events)));
+    parts.push(match (tallies.behind(), tallies.worst()) {
+        (behind, Some((worst, its))) => format!("{} behind (most: {worst}, {})", HumanCount(behind), HumanCount(its)),
         _ => "at the head".to_owned(),
-    };
-    let connected = if tallies.get(Tally::Connected) == 1 { "" } else { ", no broker" };
-    format!("{events} events, {rate:.0}/s, {behind}, {sites}{connected}")
+    });
+    parts.push(format!("{} of {} sites", tallies.get(Tally::SitesHeld), tallies.get(Tally::SitesListed)));
+    match tallies.failing() {
+        0 => {}
+        sites => parts.push(format!("{sites} without a good answer")),
+    }
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_first_what_matters_most() {
+        assert_eq!(message(&Tallies::default(), 1_234, 5.4), "no broker, 1,234 events, 5/s, at the head, 0 of 0 sites");
+    }
 }

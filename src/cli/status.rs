@@ -94,6 +94,7 @@ fn table(status: &Value) -> String {
         ("anchors", yes("anchorsConnected").to_owned()),
         ("cloud", yes("uplinkConnected").to_owned()),
         ("database", format!("{} bytes, epoch {}", status["storage"]["bytes"], text("epoch"))),
+        ("disk", disk(&status["storage"])),
     ];
     for (lane, numbers) in status["lanes"].as_object().into_iter().flatten() {
         let acked = numbers["acked"].as_object().into_iter().flatten();
@@ -129,6 +130,20 @@ fn of_certificate(certificate: &Value) -> String {
     format!("{}: {ours}{problem}", certificate["connection"].as_str().unwrap_or_default())
 }
 
+/// How the disk is, for people.
+fn disk(storage: &Value) -> String {
+    let room = storage["days_left"].as_f64().map_or_else(
+        || "how long the room lasts is known after a day".to_owned(),
+        |days| format!("room for {days} days if the cloud stayed away"),
+    );
+    let state = match storage["state"].as_str() {
+        Some("not_stored") => "the disk takes nothing; ",
+        Some("shedding") => "the oldest events go to make room; ",
+        _ => "",
+    };
+    format!("{state}{} bytes allowed, {room}", storage["limit"])
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -139,7 +154,7 @@ mod tests {
     fn people_read_a_table() {
         let status = json!({
             "site": "hel-01", "name": "Helsinki", "version": "0.1.0", "uptimeS": 5, "clock": "synced", "at": "2026-11-24T10:00:00Z", "openVisits": 2,
-            "clients": 1, "anchorsConnected": true, "uplinkConnected": false, "storage": {"bytes": 4096}, "epoch": "e",
+            "clients": 1, "anchorsConnected": true, "uplinkConnected": false, "storage": {"bytes": 4096, "limit": 8192, "days_left": 12.5, "state": "shedding"}, "epoch": "e",
             "lanes": {"sales": {"first": 1, "last": 9, "acked": {"cloud": 7}}, "trace": {"first": 0, "last": 0, "acked": {}}},
             "certificates": [
                 {"connection": "uplink", "validUntil": "2027-01-01T00:00:00.000000Z", "daysLeft": 12, "problem": null},
@@ -158,6 +173,7 @@ mod tests {
         anchors      connected
         cloud        not connected
         database     4096 bytes, epoch e
+        disk         the oldest events go to make room; 8192 bytes allowed, room for 12.5 days if the cloud stayed away
         log          lane sales, 1 to 9; cloud has 7
         log          lane trace, 0 to 0
         certificate  uplink: ours ends on 2027-01-01, 12 days

@@ -242,10 +242,7 @@ impl Flow {
             return Ok(changed);
         }
         (self.asked, self.acking, self.head) = (None, None, None);
-        let passing = matches!(
-            refusal.code.as_str(),
-            "superseded" | "too_many_requests" | "internal" | "unreadable" | "not_stored"
-        );
+        let passing = matches!(refusal.code.as_str(), "superseded" | "too_many_requests" | "unreadable" | "not_stored");
         let Refusal { code, message, .. } = refusal;
         let error = CollectError::Refused { site: self.site.to_string(), lane: self.lane.as_str(), code, message };
         if !passing && self.once {

@@ -1,9 +1,12 @@
 //! One line of a body, taken apart as far as the collector looks into it. What it does not look into is kept as it came,
 //! byte for byte, fields that this program does not know included. Pure.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -60,81 +63,144 @@ impl Item {
     }
 }
 
-/// The fields of a line, each as it came.
-struct Fields<'a>(BTreeMap<Cow<'a, str>, &'a RawValue>);
-
-impl Fields<'_> {
-    fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Broken> {
-        let Some(raw) = self.0.remove(name) else { return Ok(None) };
-        serde_json::from_str(raw.get()).map_err(|error| Broken::Line(format!("{name}: {error}")))
-    }
-
-    fn need<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Broken> {
-        self.take(name)?.ok_or_else(|| Broken::Line(format!("{name} is missing")))
-    }
-
-    /// What was not taken, as one JSON object.
-    fn rest(&self) -> String {
-        let mut text = String::with_capacity(64 + self.0.values().map(|raw| raw.get().len()).sum::<usize>());
-        for (name, raw) in &self.0 {
-            text.push(if text.is_empty() { '{' } else { ',' });
-            // A text is always encoded.
-            text.push_str(&serde_json::to_string(name).unwrap_or_default());
-            text.push(':');
-            text.push_str(raw.get());
-        }
-        text.push_str(if text.is_empty() { "{}" } else { "}" });
-        text
-    }
-}
-
 /// Reads one line of a body of `lane`.
 ///
 /// # Errors
 /// When it is not understood or of another lane.
 pub(super) fn read(text: &[u8], lane: Lane) -> Result<Item, Broken> {
-    let fields: BTreeMap<Key<'_>, &RawValue> =
-        serde_json::from_slice(text).map_err(|error| Broken::Line(error.to_string()))?;
-    let mut fields = Fields(fields.into_iter().map(|(key, raw)| (key.0, raw)).collect());
-    if let Some(gap) = fields.take("gap")? {
-        return Ok(Item::Gap(gap));
+    let fields: Fields<'_> = serde_json::from_slice(text).map_err(|error| Broken::Line(error.to_string()))?;
+    match fields.gap {
+        Some(gap) => Ok(Item::Gap(gap)),
+        None => Ok(Item::Event(Box::new(fields.into_event(lane)?))),
     }
-    if fields.need::<Lane>("lane")? != lane {
-        return Err(Broken::Line("it is of another lane".into()));
-    }
-    let kind: String = fields.need("kind")?;
-    let clock: ClockMark = fields.need("clock")?;
-    let word = match fields.0.get("data") {
-        Some(data) if kind == "clock.synced" => {
-            let synced: ClockSynced = serde_json::from_str(data.get())
-                .map_err(|error| Broken::Line(format!("data of clock.synced: {error}")))?;
-            Word::new(&clock, &synced)
+}
+
+/// The fields of a line: what is looked into, and the rest as it came.
+#[derive(Default)]
+struct Fields<'a> {
+    gap: Option<Gap>,
+    lane: Option<Lane>,
+    seq: Option<u64>,
+    pos: Option<u64>,
+    id: Option<Uuid>,
+    kind: Option<String>,
+    at: Option<Timestamp>,
+    clock: Option<ClockMark>,
+    visit: Option<Uuid>,
+    customer: Option<Uuid>,
+    vehicle: Option<String>,
+    staff: Option<String>,
+    personal: Option<&'a RawValue>,
+    data: Option<&'a RawValue>,
+    /// `data` among them.
+    rest: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+impl Fields<'_> {
+    fn into_event(self, lane: Lane) -> Result<EventRow, Broken> {
+        if need("lane", self.lane)? != lane {
+            return Err(Broken::Line("it is of another lane".into()));
         }
-        _ => None,
-    };
-    let personal = fields.0.remove("personal").map(|raw| raw.get().to_owned()).filter(|text| text != "null");
-    let mut event = EventRow {
-        seq: fields.need("seq")?,
-        pos: fields.need("pos")?,
-        id: fields.need("id")?,
-        kind,
-        at: fields.need("at")?,
-        clock,
-        visit: fields.take("visit")?,
-        customer: fields.take("customer")?,
-        vehicle: fields.take("vehicle")?,
-        staff: fields.take("staff")?,
-        personal,
-        body: String::new(),
-        word,
-    };
-    event.body = fields.rest();
-    Ok(Item::Event(Box::new(event)))
+        let (kind, clock) = (need("kind", self.kind)?, need("clock", self.clock)?);
+        let word = match self.data {
+            Some(data) if kind == "clock.synced" => {
+                let synced: ClockSynced = serde_json::from_str(data.get())
+                    .map_err(|error| Broken::Line(format!("data of clock.synced: {error}")))?;
+                Word::new(&clock, &synced)
+            }
+            _ => None,
+        };
+        Ok(EventRow {
+            seq: need("seq", self.seq)?,
+            pos: need("pos", self.pos)?,
+            id: need("id", self.id)?,
+            kind,
+            at: need("at", self.at)?,
+            clock,
+            visit: self.visit,
+            customer: self.customer,
+            vehicle: self.vehicle,
+            staff: self.staff,
+            personal: self.personal.map(|raw| raw.get().to_owned()).filter(|text| text != "null"),
+            body: object(&self.rest),
+            word,
+        })
+    }
+}
+
+fn need<T>(name: &str, value: Option<T>) -> Result<T, Broken> {
+    value.ok_or_else(|| Broken::Line(format!("{name} is missing")))
+}
+
+/// Fields as one JSON object.
+fn object(fields: &[(Cow<'_, str>, &RawValue)]) -> String {
+    let size: usize = fields.iter().map(|(name, raw)| name.len() + raw.get().len() + 4).sum();
+    let mut text = String::with_capacity(size + 2);
+    text.push('{');
+    for (name, raw) in fields {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        // A text is always encoded.
+        text.push_str(&serde_json::to_string(name).unwrap_or_default());
+        text.push(':');
+        text.push_str(raw.get());
+    }
+    text.push('}');
+    text
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Line<'a>(PhantomData<Fields<'a>>);
+        impl<'de: 'a, 'a> Visitor<'de> for Line<'a> {
+            type Value = Fields<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event or a gap")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'a>, A::Error> {
+                let mut fields = Fields::default();
+                while let Some(Name(name)) = map.next_key()? {
+                    match &*name {
+                        "gap" => fields.gap = value(&mut map, &name)?,
+                        "lane" => fields.lane = value(&mut map, &name)?,
+                        "seq" => fields.seq = value(&mut map, &name)?,
+                        "pos" => fields.pos = value(&mut map, &name)?,
+                        "id" => fields.id = value(&mut map, &name)?,
+                        "kind" => fields.kind = value(&mut map, &name)?,
+                        "at" => fields.at = value(&mut map, &name)?,
+                        "clock" => fields.clock = value(&mut map, &name)?,
+                        "visit" => fields.visit = value(&mut map, &name)?,
+                        "customer" => fields.customer = value(&mut map, &name)?,
+                        "vehicle" => fields.vehicle = value(&mut map, &name)?,
+                        "staff" => fields.staff = value(&mut map, &name)?,
+                        "personal" => fields.personal = Some(map.next_value()?),
+                        _ => {
+                            let raw = map.next_value()?;
+                            if name == "data" {
+                                fields.data = Some(raw);
+                            }
+                            fields.rest.push((name, raw));
+                        }
+                    }
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Line(PhantomData))
+    }
+}
+
+/// A value that has to make sense; the error says whose it is.
+fn value<'de, A: MapAccess<'de>, T: Deserialize<'de>>(map: &mut A, name: &str) -> Result<T, A::Error> {
+    map.next_value().map_err(|error| A::Error::custom(format!("{name}: {error}")))
 }
 
 /// A name of a field, which is copied only where it is escaped.
-#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {
@@ -148,7 +214,7 @@ mod tests {
     fn what_is_not_looked_into_is_kept_as_it_came() {
         let Ok(Item::Event(event)) = read(LINE.as_bytes(), Lane::Sales) else { panic!("an event") };
         assert_eq!((event.seq, event.pos, event.clock.mono_ns, event.vehicle.as_deref()), (3, 7, 5, Some("V1")));
-        assert_eq!(event.body, r#"{"data":{"b":1.50,"a":[ 2 ]},"new\"field":{"x":null},"v":1}"#);
+        assert_eq!(event.body, r#"{"data":{"b":1.50,"a":[ 2 ]},"v":1,"new\"field":{"x":null}}"#);
         assert_eq!((event.personal, event.visit, event.word), (None, None, None));
     }
 

@@ -1,4 +1,4 @@
--- What the collector keeps. `body` is the event as it came but for `personal`, which stands alone so that it can be erased.
+-- What the collector keeps. `body` is what of an event has no column; `personal` stands alone so that it can be erased.
 CREATE TABLE event (
     site TEXT NOT NULL, lane TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL, pos INTEGER NOT NULL,
     id TEXT NOT NULL, kind TEXT NOT NULL, at TEXT NOT NULL,

@@ -168,10 +168,8 @@ pub(super) async fn listen(
             }
             Event::Incoming(Packet::Publish(publish)) => {
                 if let Some(message) = read(&options, &publish)
-                    && let Err(mpsc::error::TrySendError::Full(lost)) = heard.try_send(message)
+                    && !hand_on(&heard, &missed, message)
                 {
-                    let (Heard::Batch(site, _) | Heard::Acked(site, _) | Heard::There(site, _)) = lost;
-                    missed.note(site);
                     tallies.add(Tally::Dropped, 1);
                 }
                 continue;
@@ -183,6 +181,16 @@ pub(super) async fn listen(
             return Ended::Lost("the worker does not listen".into());
         }
     }
+}
+
+/// Hands a message to the worker without waiting for it. Returns whether there was room; if not, it is noted whose it was,
+/// for a lane that asked with patience would otherwise take its question for open for a minute.
+fn hand_on(heard: &mpsc::Sender<Heard>, missed: &Missed, message: Heard) -> bool {
+    // Nobody is left to ask again when the channel is closed.
+    let Err(mpsc::error::TrySendError::Full(lost)) = heard.try_send(message) else { return true };
+    let (Heard::Batch(site, _) | Heard::Acked(site, _) | Heard::There(site, _)) = lost;
+    missed.note(site);
+    false
 }
 
 fn read(options: &Options, publish: &Publish) -> Option<Heard> {
@@ -206,6 +214,20 @@ fn read(options: &Options, publish: &Publish) -> Option<Heard> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whose_answer_found_no_room_is_noted_once() {
+        let site = |name: &str| name.parse::<SiteId>().expect("id");
+        let (heard, mut inbox) = mpsc::channel(1);
+        let missed = Missed::default();
+        assert!(hand_on(&heard, &missed, Heard::Batch(site("a"), Vec::new())));
+        assert!(missed.take().is_empty());
+        assert!(!hand_on(&heard, &missed, Heard::Batch(site("b"), Vec::new())));
+        assert!(!hand_on(&heard, &missed, Heard::There(site("b"), true)));
+        assert_eq!(missed.take(), BTreeSet::from([site("b")]));
+        assert!(missed.take().is_empty());
+        assert!(matches!(inbox.try_recv(), Ok(Heard::Batch(of, _)) if of == site("a")));
+    }
 
     #[test]
     fn only_what_is_said_to_us_is_heard() {

@@ -5,7 +5,7 @@
 
 use std::{fs::File, path::Path};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Savepoint, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Savepoint, Statement, params};
 
 use super::{
     clock_rows,
@@ -127,13 +127,16 @@ fn put(transaction: &Savepoint<'_>, batch: &Batch) -> Outcome<Verdict> {
     if known.after != *after || known.epoch.is_some_and(|known| known != *epoch) {
         return Ok(Verdict::Elsewhere(known));
     }
+    let mut insert = transaction.prepare_cached(PUT_EVENT)?;
+    let text = epoch.to_string();
+    let of = [site.as_str(), lane.as_str(), &text];
     for item in &batch.items {
         match item {
             Item::Gap(gap) => {
                 put_gap(transaction, &batch.header, gap)?;
                 stored.gaps += 1;
             }
-            Item::Event(event) if put_event(transaction, &batch.header, event)? => {
+            Item::Event(event) if put_event(&mut insert, of, event, clock_rows::date(transaction, site, event)?)? => {
                 stored.new += 1;
                 if event.kind == "customer.erased" {
                     erase(transaction, &batch.header, event)?;
@@ -224,23 +227,24 @@ fn put_epoch(transaction: &Connection, site: &SiteId, lane: Lane, epoch: Epoch) 
     Ok(())
 }
 
+/// Of another lane than an erasure, a batch may have been read before it and be stored after it.
+const PUT_EVENT: &str =
+    "INSERT INTO event (site, lane, epoch, seq, pos, id, kind, at, visit, customer, vehicle, staff, body,
+        boot, mono_ns, synced, dated_us, personal)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+        CASE WHEN ?18 IS NULL OR ?10 IS NOT NULL AND EXISTS
+            (SELECT 1 FROM erased WHERE site = ?1 AND customer = ?10 AND epoch = ?3 AND pos > ?5)
+            THEN NULL ELSE ?18 END)
+    ON CONFLICT (site, id) DO NOTHING";
+
 /// Whether it is new.
-fn put_event(transaction: &Connection, header: &Header, event: &EventRow) -> Outcome<bool> {
-    let Header { site, lane, epoch, .. } = header;
+fn put_event(insert: &mut Statement<'_>, of: [&str; 3], event: &EventRow, dated: Option<Timestamp>) -> Outcome<bool> {
+    let [site, lane, epoch] = of;
     let EventRow { seq, pos, id, kind, at, clock, visit, customer, vehicle, staff, personal, body, .. } = event;
-    let dated = clock_rows::date(transaction, site, event)?.map(Timestamp::micros);
-    // A batch of another lane may have been read before the erasure and stored after it.
-    let sql = "INSERT INTO event (site, lane, epoch, seq, pos, id, kind, at, visit, customer, vehicle, staff, body,
-            boot, mono_ns, synced, dated_us, personal)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-            CASE WHEN ?18 IS NULL OR ?10 IS NOT NULL AND EXISTS
-                (SELECT 1 FROM erased WHERE site = ?1 AND customer = ?10 AND epoch = ?3 AND pos > ?5)
-                THEN NULL ELSE ?18 END)
-        ON CONFLICT (site, id) DO NOTHING";
-    let inserted = transaction.prepare_cached(sql)?.execute(params![
-        site.as_str(),
-        lane.as_str(),
-        epoch.to_string(),
+    let inserted = insert.execute(params![
+        site,
+        lane,
+        epoch,
         number(*seq),
         number(*pos),
         id.to_string(),
@@ -254,7 +258,7 @@ fn put_event(transaction: &Connection, header: &Header, event: &EventRow) -> Out
         clock.boot.0.to_string(),
         clock.mono_ns,
         clock.quality == ClockQuality::Synced,
-        dated,
+        dated.map(Timestamp::micros),
         personal,
     ])?;
     Ok(inserted > 0)

@@ -11,7 +11,10 @@ use std::{
 };
 
 use super::{board::Lag, ledger::Stored};
-use crate::domain::{Lane, SiteId};
+use crate::{
+    domain::{Lane, SiteId},
+    tls::ClientTls,
+};
 
 macro_rules! tallies {
     ($($variant:ident = $text:literal $kind:literal, $help:literal;)+) => {
@@ -52,6 +55,7 @@ tallies! {
 struct Inner {
     numbers: [AtomicU64; Tally::ALL.len()],
     lag: Mutex<Lag>,
+    secured: Vec<(&'static str, ClientTls)>,
 }
 
 /// A handle to all numbers of one collector; clones share them.
@@ -59,6 +63,11 @@ struct Inner {
 pub struct Tallies(Arc<Inner>);
 
 impl Tallies {
+    /// Also of the certificates of these connections.
+    pub(super) fn with(secured: Vec<(&'static str, ClientTls)>) -> Self {
+        Self(Arc::new(Inner { secured, ..Inner::default() }))
+    }
+
     pub(super) fn add(&self, tally: Tally, n: u64) {
         self.0.numbers[tally as usize].fetch_add(n, Ordering::Relaxed);
     }
@@ -98,6 +107,12 @@ impl Tallies {
         self.0.lag.lock().unwrap_or_else(PoisonError::into_inner).worst.clone()
     }
 
+    /// Boxes that do not answer, or answer wrongly.
+    #[must_use]
+    pub fn failing(&self) -> u64 {
+        self.0.lag.lock().unwrap_or_else(PoisonError::into_inner).sites_failing
+    }
+
     /// All numbers in Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {
@@ -125,6 +140,12 @@ impl Tallies {
         let _ = writeln!(out, "# TYPE {name} gauge");
         if let Some((site, events)) = lag.worst {
             let _ = writeln!(out, "{name}{{site=\"{site}\"}} {events}");
+        }
+        // As of the daemon: nothing where there is no certificate of ours.
+        for (what, days) in self.0.secured.iter().filter_map(|(what, tls)| Some((what, tls.days_left()?))) {
+            let name = format!("showfloor_collect_{what}_certificate_days");
+            let _ = writeln!(out, "# HELP {name} Days until our certificate at the {what} ends.");
+            let _ = writeln!(out, "# TYPE {name} gauge\n{name} {days}");
         }
         out
     }

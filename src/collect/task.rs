@@ -46,7 +46,8 @@ impl Collector {
     /// Nothing is opened yet.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self { options: Arc::new(options), tallies: Tallies::default() }
+        let tallies = Tallies::with(options.secured());
+        Self { options: Arc::new(options), tallies }
     }
 
     /// What it does, for whoever watches.

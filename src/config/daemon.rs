@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{
-    Problem, Secret,
+    Problem, Secret, Storage,
     document::{Document, Section},
+    storage,
 };
 use crate::domain::{BrokerAddress, ConsumerId, Site};
 
@@ -19,6 +20,8 @@ pub struct Config {
     pub site: Site,
     /// Where everything is kept.
     pub dir: PathBuf,
+    /// How much of it and how long.
+    pub storage: Storage,
     /// Pages, API and WebSocket.
     pub http: Http,
     /// Where anchors speak.
@@ -188,7 +191,8 @@ pub(super) fn check(file: &str, text: &str, world: World<'_>) -> Draft {
         section.required("file", file)
     });
     let site_file = root.required("site", site_file).flatten().map(PathBuf::from);
-    let dir = in_section(&mut root, "storage", |section| section.text("dir")).flatten();
+    let stored = in_section(&mut root, "storage", |section| (section.text("dir"), storage::read(section)));
+    let (dir, storage) = stored.unwrap_or_default();
     let http = in_section(&mut root, "http", http).unwrap_or_else(default_http);
     let anchors = in_section(&mut root, "anchors", |section| {
         let clocks = [("arrival", EngineClock::Arrival), ("payload", EngineClock::Payload)];
@@ -203,7 +207,8 @@ pub(super) fn check(file: &str, text: &str, world: World<'_>) -> Draft {
     let clock = anchors.as_ref().map_or(EngineClock::Arrival, |(_, clock)| *clock);
     let anchors = anchors.and_then(|(broker, _)| broker);
     let dir = PathBuf::from(dir.unwrap_or_else(|| "/var/lib/showfloor".to_owned()));
-    let build = move |site| Config { site, dir, http, anchors, clock, uplink, broker: embedded, presence, log };
+    let build =
+        move |site| Config { site, dir, storage, http, anchors, clock, uplink, broker: embedded, presence, log };
     Draft { site_file, build: Some(Box::new(build)), problems: document.into_problems() }
 }
 

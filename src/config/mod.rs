@@ -9,6 +9,7 @@ mod polygon;
 mod problem;
 mod secret;
 mod site;
+mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -16,3 +17,4 @@ pub use daemon::{Broker, Config, EmbeddedBroker, EngineClock, Http, Limits, Log,
 pub use load::{load, load_site, load_strictly};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
+pub use storage::Storage;

@@ -106,11 +106,26 @@ fn tls_is_asked_for_by_the_address_and_told_by_a_section() {
 }
 
 #[test]
+fn what_is_wrong_about_the_disk_is_said_with_its_line() {
+    let text = "[site]\nfile = \"site.toml\"\n[storage]\nlimit_bytes = 1_000\nreserve_bytes = 2_000_000_000\n\
+                keep_days = { sales = -1, traces = 3 }\n";
+    insta::assert_snapshot!(config_problems(text), @r"
+    showfloor.toml:4: storage.limit_bytes: must be a whole number in 67108864..=1125899906842624
+    showfloor.toml:5: storage.reserve_bytes: must be a whole number in 0..=1073741824
+    showfloor.toml:6: storage.keep_days.sales: must be a whole number in 0..=3650
+    showfloor.toml:6: storage.keep_days.traces: unknown key; did you mean trace?
+    ");
+    let text = "[site]\nfile = \"site.toml\"\n[storage]\nlimit_bytes = 67108864\nreserve_bytes = 33554432\n";
+    assert!(config_problems(text).contains("storage.reserve_bytes: is more than a quarter of limit_bytes"));
+}
+
+#[test]
 fn the_samples_that_we_ship_are_good() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
     let config = load(&dir.join("showfloor.toml")).map_err(|problems| problems.to_string()).expect("good");
     assert!(config.anchors.is_some() && config.uplink.is_some());
     assert!(!format!("{config:?}").contains("hunter2"));
+    assert_eq!(config.storage, super::Storage::default());
 }
 
 #[test]

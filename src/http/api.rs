@@ -114,12 +114,15 @@ pub(super) async fn events(
     }
     let head = app.parts.store.heads().borrow().pos;
     let entries = app.parts.store.reader().entries_after(after, limit).await.map_err(|error| unreadable(&error))?;
+    let gone = app.parts.store.reader().told_gone().await.map_err(|error| unreadable(&error))?;
     let upto = entries.last().map_or(after, |entry| entry.event.pos);
     let lines: Vec<String> = entries.iter().map(|entry| event::line(&entry.event)).collect();
     let epoch = app.parts.store.epoch();
     let events = lines.join(",");
     let head = head.max(upto);
-    let body = format!(r#"{{"epoch":"{epoch}","after":{after},"upto":{upto},"head":{head},"events":[{events}]}}"#);
+    let body = format!(
+        r#"{{"epoch":"{epoch}","after":{after},"upto":{upto},"head":{head},"gone":{gone},"events":[{events}]}}"#
+    );
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 

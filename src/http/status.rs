@@ -73,16 +73,16 @@ pub(super) async fn status(State(app): State<App>, _: Insider) -> Result<Json<Va
         }
     }
     let bytes = reader.bytes().await.map_err(|error| unreadable(&error))?;
-    let degraded = parts.degraded.borrow().clone();
+    let disk = *parts.store.disk().borrow();
     Ok(Json(json!({
         "site": parts.site.id, "name": parts.site.name, "version": env!("CARGO_PKG_VERSION"),
         "epoch": parts.store.epoch(), "boot": now.boot, "clock": now.quality, "at": now.wall, "clockFloor": parts.clock.floor(),
         "uptimeS": app.begun.elapsed().as_secs(), "pos": heads.pos, "lanes": lanes,
-        "storage": {"bytes": bytes},
+        "storage": {"bytes": bytes, "limit": disk.limit, "days_left": disk.days_left, "state": disk.name()},
         "openVisits": parts.telemetry.gauge(Gauge::OpenVisits), "clients": parts.telemetry.gauge(Gauge::Clients),
         "anchorsConnected": parts.telemetry.gauge(Gauge::AnchorsConnected) == 1,
         "uplinkConnected": parts.telemetry.gauge(Gauge::UplinkConnected) == 1,
         "certificates": (parts.certificates)(),
-        "degraded": degraded, "salvage": parts.store.salvage().map(salvage),
+        "degraded": *parts.degraded.borrow(), "salvage": parts.store.salvage().map(salvage),
     })))
 }

@@ -15,6 +15,8 @@ const PAGE: usize = 128;
 pub(super) enum FeedError {
     /// What was missed cannot be read.
     Unread,
+    /// Some of what was missed is not in the log any more.
+    Gone,
     /// The hub is gone.
     Closed,
 }
@@ -52,6 +54,9 @@ impl Feed {
             }
             if self.behind {
                 let page = self.shared.told_after(self.pos).await?;
+                if page.gone {
+                    return Err(FeedError::Gone);
+                }
                 self.behind = !page.at_head;
                 // What has nothing to say is passed over, too.
                 self.pos = if page.told.is_empty() { page.upto } else { self.pos };
@@ -82,6 +87,8 @@ pub(super) struct Page {
     pub(super) upto: u64,
     /// Whether there was nothing after it.
     pub(super) at_head: bool,
+    /// Whether events after the position may be gone that people are told of.
+    pub(super) gone: bool,
 }
 
 impl Shared {
@@ -93,9 +100,11 @@ impl Shared {
     /// What is said of the next events after `pos`.
     pub(super) async fn told_after(&self, pos: u64) -> Result<Page, FeedError> {
         let entries = self.store.reader().entries_after(pos, PAGE).await.map_err(|error| self.unread(&error))?;
+        // Asked after reading: what was there then is on the page.
+        let gone = self.store.reader().told_gone().await.map_err(|error| self.unread(&error))? > pos;
         let upto = entries.last().map_or(pos, |entry| entry.event.pos);
         let told = entries.iter().map(|entry| self.tell(entry));
         let told = told.filter(|told| !told.frames.is_empty()).map(Arc::new).collect();
-        Ok(Page { told, upto, at_head: entries.len() < PAGE })
+        Ok(Page { told, upto, at_head: entries.len() < PAGE, gone })
     }
 }

@@ -15,6 +15,7 @@ use super::{
     front::{HubError, Shared},
     near::Near,
     payloads::{HeatFrame, NearCar, NearInterest, Positions, Stale, Who},
+    rooms::Audience,
     silence::Silence,
 };
 use crate::{
@@ -23,6 +24,11 @@ use crate::{
     store::{LogEntry, SubmitError},
     telemetry::Count,
 };
+
+/// Sources that may be quiet, as `STALE` names them: nobody is heard, nothing is stored.
+pub(super) const STALE: [&str; 2] = ["anchors", "store"];
+const ANCHORS: usize = 0;
+const STORE: usize = 1;
 
 /// Positions are told at most twice a second.
 const BEAT: Duration = Duration::from_millis(500);
@@ -55,7 +61,9 @@ pub(super) async fn follow(shared: &Shared) -> Result<(), HubError> {
     let mut anchors = shared.anchors.clone();
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    follower.hear(anchors.as_ref().is_none_or(|connected| *connected.borrow()));
+    let (mut disk, mut unstored) = (shared.store.disk(), shared.store.unstored());
+    follower.hear(ANCHORS, anchors.as_ref().is_none_or(|connected| *connected.borrow()));
+    follower.hear(STORE, disk.borrow_and_update().failing_since.is_none());
     loop {
         tokio::select! {
             changed = heads.changed() => {
@@ -69,7 +77,14 @@ pub(super) async fn follow(shared: &Shared) -> Result<(), HubError> {
                 }
                 follower.beat();
             }
-            connected = changed(&mut anchors) => follower.hear(connected),
+            connected = changed(&mut anchors) => follower.hear(ANCHORS, connected),
+            changed = disk.changed() => {
+                changed.map_err(|_| HubError::Closed)?;
+                let stored = disk.borrow_and_update().failing_since.is_none();
+                follower.hear(STORE, stored);
+            }
+            // Old news of what is not stored is no news.
+            Ok(entry) = unstored.recv() => follower.tell_unstored(&entry),
             Some((session, failed)) = follower.endings.next() => {
                 follower.ending.remove(&session);
                 if let Some(error) = failed {
@@ -158,16 +173,26 @@ impl Follower<'_> {
         }
     }
 
-    /// Says when the anchors cannot be heard any more, and when they can again.
-    fn hear(&self, connected: bool) {
-        let was_stale = self.shared.stale.borrow().is_some();
-        let since = (!connected).then(|| self.shared.clock.now().wall);
-        if was_stale != connected {
+    /// A fact that the disk did not take yet: shown, and marked as not stored.
+    fn tell_unstored(&self, entry: &LogEntry) {
+        for (audience, frame) in self.shared.tell(entry).frames {
+            if audience == Audience::Staff {
+                // Nobody may be connected.
+                let _ = self.shared.state.send(frame);
+            }
+        }
+    }
+
+    /// Says when a source is quiet, and when it is back.
+    fn hear(&self, source: usize, well: bool) {
+        let was_stale = self.shared.stale.borrow()[source].is_some();
+        let since = (!well).then(|| self.shared.clock.now().wall);
+        if was_stale != well {
             return;
         }
-        let frame = Frame::state("STALE", &Stale { source: "anchors", since });
+        let frame = Frame::state("STALE", &Stale { source: STALE[source], since });
         let _ = self.shared.state.send(frame.clone());
-        self.shared.stale.send_replace((!connected).then_some(frame));
+        self.shared.stale.send_modify(|stale| stale[source] = (!well).then_some(frame));
     }
 }
 

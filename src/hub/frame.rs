@@ -44,23 +44,30 @@ struct Envelope<'a, P> {
     epoch: Option<Epoch>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pos: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored: Option<bool>,
     payload: &'a P,
 }
 
 impl Frame {
     /// A durable fact at `pos`, or a picture as of it.
     pub(super) fn at<P: Serialize>(kind: &'static str, epoch: Epoch, pos: u64, payload: &P) -> Self {
-        Self::encode(&Envelope { kind, id: None, epoch: Some(epoch), pos: Some(pos), payload })
+        Self::encode(&Envelope { kind, id: None, epoch: Some(epoch), pos: Some(pos), stored: None, payload })
+    }
+
+    /// A fact that the disk did not take yet: it comes again with its pos when it did.
+    pub(super) fn unstored<P: Serialize>(kind: &'static str, payload: &P) -> Self {
+        Self::encode(&Envelope { kind, id: None, epoch: None, pos: None, stored: Some(false), payload })
     }
 
     /// State, or a word about the connection.
     pub(super) fn state<P: Serialize>(kind: &'static str, payload: &P) -> Self {
-        Self::encode(&Envelope { kind, id: None, epoch: None, pos: None, payload })
+        Self::encode(&Envelope { kind, id: None, epoch: None, pos: None, stored: None, payload })
     }
 
     /// An answer to the message of that id.
     pub(super) fn answer<P: Serialize>(kind: &'static str, id: Option<&str>, payload: &P) -> Self {
-        Self::encode(&Envelope { kind, id, epoch: None, pos: None, payload })
+        Self::encode(&Envelope { kind, id, epoch: None, pos: None, stored: None, payload })
     }
 
     fn encode<P: Serialize>(envelope: &Envelope<'_, P>) -> Self {

@@ -92,7 +92,11 @@ impl<'a> Teller<'a> {
     }
 
     fn staff<P: serde::Serialize>(&mut self, kind: &'static str, payload: &P) {
-        self.frames.push((Audience::Staff, Frame::at(kind, self.epoch, self.entry.event.pos, payload)));
+        let frame = match self.entry.event.pos {
+            0 => Frame::unstored(kind, payload),
+            pos => Frame::at(kind, self.epoch, pos, payload),
+        };
+        self.frames.push((Audience::Staff, frame));
     }
 
     fn kiosk<P: serde::Serialize>(&mut self, kiosk: &KioskId, kind: &'static str, payload: &P) {

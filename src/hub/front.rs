@@ -102,7 +102,8 @@ pub(super) struct Shared {
     pub(super) told: broadcast::Sender<Arc<Told>>,
     pub(super) state: broadcast::Sender<Frame>,
     pub(super) positions: watch::Sender<Option<Frame>>,
-    pub(super) stale: watch::Sender<Option<Frame>>,
+    /// What is to be said of sources that are quiet, of [`STALE`](super::follower::STALE).
+    pub(super) stale: watch::Sender<[Option<Frame>; 2]>,
     pub(super) clients: Semaphore,
     pub(super) stop: CancellationToken,
     /// What a tablet is greeted with, as of a position: made once for all that come at the same time.
@@ -161,7 +162,7 @@ impl Hub {
             told: broadcast::Sender::new(TOLD),
             state: broadcast::Sender::new(STATE),
             positions: watch::Sender::new(None),
-            stale: watch::Sender::new(None),
+            stale: watch::Sender::new([None, None]),
             clients: Semaphore::new(MAX_CLIENTS),
             stop: CancellationToken::new(),
             greeting: AsyncMutex::new(None),

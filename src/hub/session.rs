@@ -111,9 +111,9 @@ impl Session {
             let message = format!("this token may not enter the room {room:?}");
             self.complain(None, "FORBIDDEN", &message).await?;
         }
-        let stale = self.shared.stale.borrow().clone().filter(|_| !self.member.is_kiosk());
-        if let Some(stale) = stale {
-            self.connection.send(&stale).await?;
+        let stale = self.shared.stale.borrow().clone();
+        for stale in stale.iter().flatten().filter(|_| !self.member.is_kiosk()) {
+            self.connection.send(stale).await?;
         }
         Ok(())
     }
@@ -149,6 +149,12 @@ impl Session {
         Ok(())
     }
 
+    /// What it should hear next was shed before it was heard.
+    async fn begin_anew(&mut self) -> Result<(), Gone> {
+        self.feed = Feed::subscribe(Arc::clone(&self.shared));
+        self.begin(Some("gone")).await
+    }
+
     async fn kiosk_greeting(&mut self, id: &KioskId) -> Result<Greeting, Gone> {
         let picture = self.shared.store.reader().picture().await.map_err(|_| UNREADABLE)?;
         let vehicles = picture.vehicles.iter().map(Car::from).collect();
@@ -173,7 +179,7 @@ impl Session {
     }
 
     /// What the client missed since `pos`, or why it cannot be told: another database, too much, or, for a kiosk, the
-    /// session of another guest.
+    /// session of another guest. What was shed cannot be told either.
     async fn missed(&mut self, epoch: Epoch, pos: u64) -> Result<Result<Vec<Arc<Told>>, &'static str>, Gone> {
         let head = self.shared.store.heads().borrow().pos;
         if epoch != self.shared.store.epoch() {
@@ -188,6 +194,9 @@ impl Session {
         let (mut missed, mut upto) = (Vec::new(), pos);
         loop {
             let page = self.shared.told_after(upto).await.map_err(|_| UNREADABLE)?;
+            if page.gone {
+                return Ok(Err("gone"));
+            }
             missed.extend(page.told);
             upto = page.upto;
             if page.at_head {
@@ -221,6 +230,7 @@ impl Session {
                 told = self.feed.next() => match told {
                     Ok(told) => self.tell(&told).await,
                     Err(FeedError::Unread) => Err(UNREADABLE),
+                    Err(FeedError::Gone) => self.begin_anew().await,
                     Err(FeedError::Closed) => Err(Gone::Closing(1001, "Server shutting down")),
                 },
                 Some(answer) = self.answers.next() => self.connection.send(&answer).await,

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::{
     AckError, Receipt, SubmitError,
     ledger::{DatedFact, Effects},
+    upkeep::Gone,
 };
 use crate::domain::Presence;
 
@@ -60,6 +61,8 @@ pub(super) struct Batch {
     began: Instant,
     pub(super) effects: Effects,
     pub(super) refused: u64,
+    /// What went beside them.
+    pub(super) gone: Gone,
     pub(super) answers: Vec<Answer>,
     /// Facts written in it, to be written again should it fail.
     pub(super) facts: Vec<DatedFact>,
@@ -73,6 +76,7 @@ impl Batch {
             began: Instant::now(),
             effects: Effects::default(),
             refused: 0,
+            gone: Gone::default(),
             answers: Vec::new(),
             facts: Vec::new(),
             unwritten: Vec::new(),

@@ -144,7 +144,7 @@ impl DbError {
         }
     }
 
-    /// Whether there was no room.
+    /// Whether there was no room, as far as SQLite can tell.
     pub(super) fn is_full(&self) -> bool {
         matches!(self, Self::Sql(cause) if cause.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
     }

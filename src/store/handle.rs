@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::{
-    Reader, StoreError,
+    DiskState, LogEntry, Reader, StoreError,
     salvage::{Alarm, Salvage},
 };
 use crate::{
@@ -143,6 +143,8 @@ pub struct StoreHandle {
     pub(super) jobs: mpsc::Sender<Job>,
     pub(super) heads: watch::Receiver<Heads>,
     pub(super) registry: watch::Receiver<Arc<Registry>>,
+    pub(super) disk: watch::Receiver<DiskState>,
+    pub(super) unstored: broadcast::Sender<Arc<LogEntry>>,
     pub(super) epoch: Epoch,
     pub(super) visit_namespace: Uuid,
     pub(super) progress: Arc<AtomicU64>,
@@ -218,6 +220,19 @@ impl StoreHandle {
     #[must_use]
     pub fn registry(&self) -> watch::Receiver<Arc<Registry>> {
         self.registry.clone()
+    }
+
+    /// How the disk is.
+    #[must_use]
+    pub fn disk(&self) -> watch::Receiver<DiskState> {
+        self.disk.clone()
+    }
+
+    /// Events of visits that the disk did not take yet, from now on: without position and number, told once. They come
+    /// again, in the log, when it did.
+    #[must_use]
+    pub fn unstored(&self) -> broadcast::Receiver<Arc<LogEntry>> {
+        self.unstored.subscribe()
     }
 
     /// The id of this database.

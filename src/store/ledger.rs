@@ -10,20 +10,21 @@ use rusqlite::{Connection, params};
 use uuid::Builder;
 
 use super::{
-    AckError, Heads, RequestKey,
+    AckError, Heads, LogEntry, RequestKey,
     error::DbError,
     ids::EventIds,
-    projections,
+    projections, queries,
     requests::{self, Outcome},
     rows::{self, count, int, lane_int},
     seal,
+    upkeep::{Gone, Upkeep},
     view::Tables,
     visits, wiping,
 };
 use crate::{
     domain::{
-        ClockMark, ConsumerId, CustomerId, Epoch, Event, EventBody, Fact, Lane, NewEvent, Revealed, Stamp, Subject,
-        Timestamp,
+        ClockMark, ConsumerId, CustomerId, Epoch, Event, EventBody, EventId, Fact, Lane, NewEvent, Revealed, Stamp,
+        Subject, Timestamp,
     },
     showroom::{self, Command, Context, Dating, Refusal, Rejection, ViewError},
 };
@@ -37,6 +38,8 @@ pub(super) struct DatedFact {
     pub(super) fact: Fact,
     pub(super) dating: Dating,
     pub(super) now: Stamp,
+    /// It was shown as not stored.
+    pub(super) shown: bool,
 }
 
 /// What a job changed beside the log.
@@ -58,6 +61,13 @@ impl Effects {
     }
 }
 
+/// What the open transaction adds to each lane, in the order of [`Lane::ALL`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Added {
+    pub(super) events: [u64; 3],
+    pub(super) bytes: [u64; 3],
+}
+
 /// A command that was looked at: its outcome, and whether that was known before.
 pub(super) struct Submitted {
     pub(super) outcome: Outcome,
@@ -69,6 +79,7 @@ pub(super) struct Submitted {
 pub(super) struct Ledger {
     pub(super) conn: Connection,
     pub(super) heads: Heads,
+    pub(super) added: Added,
     ids: EventIds,
     epoch: Epoch,
 }
@@ -79,7 +90,7 @@ impl Ledger {
         let last: Option<[u8; 16]> =
             conn.query_row("SELECT max(id) FROM (SELECT id FROM log ORDER BY pos DESC LIMIT 1)", [], |row| row.get(0))?;
         let heads = read_heads(&conn)?;
-        Ok(Self { conn, heads, ids: EventIds::after(last.map(uuid::Uuid::from_bytes)), epoch })
+        Ok(Self { conn, heads, added: Added::default(), ids: EventIds::after(last.map(uuid::Uuid::from_bytes)), epoch })
     }
 
     /// Answers a request again, or decides its command and writes what follows.
@@ -134,18 +145,28 @@ impl Ledger {
         })
     }
 
-    /// Writes the heads of the lanes: to be called before each commit.
+    /// Writes the heads of the lanes and what was added to them: to be called before each commit.
     pub(super) fn keep_heads(&self) -> Result<(), DbError> {
-        let mut statement = self.conn.prepare_cached("UPDATE lane SET head = ?2 WHERE lane = ?1 AND head <> ?2")?;
-        for lane in Lane::ALL {
-            statement.execute([lane_int(lane), int(self.heads.of(lane))])?;
+        let sql = "UPDATE lane SET head = ?2, events = events + ?3, bytes = bytes + ?4 WHERE lane = ?1 AND head <> ?2";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        for (n, lane) in Lane::ALL.into_iter().enumerate() {
+            let (events, bytes) = (int(self.added.events[n]), int(self.added.bytes[n]));
+            statement.execute([lane_int(lane), int(self.heads.of(lane)), events, bytes])?;
         }
         Ok(())
     }
 
+    /// One step of housekeeping; one that fails leaves nothing behind, and the transaction goes on.
+    pub(super) fn keep_house(&mut self, upkeep: &mut Upkeep, now: &Stamp, probe: bool) -> Result<Gone, DbError> {
+        self.guarded(|ledger| {
+            let Added { events, bytes } = ledger.added;
+            upkeep.work(&ledger.conn, ledger.heads, now, (events.iter().sum(), bytes), probe)
+        })
+    }
+
     /// Does `job` in a savepoint of its own.
     fn guarded<T>(&mut self, job: impl FnOnce(&mut Self) -> Result<T, DbError>) -> Result<T, DbError> {
-        let before = self.heads;
+        let before = (self.heads, self.added);
         self.conn.prepare_cached("SAVEPOINT job")?.execute([])?;
         let done = job(self).and_then(|done| {
             self.conn.prepare_cached("RELEASE job")?.execute([])?;
@@ -153,7 +174,7 @@ impl Ledger {
         });
         // A full or failing disk may have ended the whole transaction already; then there is nothing to go back to.
         if done.is_err() && !self.conn.is_autocommit() {
-            self.heads = before;
+            (self.heads, self.added) = before;
             self.conn.execute_batch("ROLLBACK TO job; RELEASE job")?;
         }
         done
@@ -175,6 +196,32 @@ impl Ledger {
             visits::follow(&self.conn, fact, heard.as_ref())?;
         }
         Ok(Ok(effects))
+    }
+
+    /// What a fact would mean, for showing it while it cannot be written: events of visits without position and number.
+    pub(super) fn imagine(&self, fact: &DatedFact) -> Result<Vec<LogEntry>, DbError> {
+        let command = Command::Presence { fact: fact.fact.clone(), dating: fact.dating };
+        let Ok(events) = self.decide(&command, &fact.now) else { return Ok(Vec::new()) };
+        let (at, mono_ns) = dated(&command, &fact.now);
+        let of_visits = events.into_iter().filter(|new| new.lane == Lane::Presence);
+        let entry = |new: NewEvent| {
+            let event = Event {
+                pos: 0,
+                lane: new.lane,
+                seq: 0,
+                id: EventId(uuid::Uuid::nil()),
+                at,
+                clock: ClockMark { boot: fact.now.boot, mono_ns, quality: fact.now.quality },
+                subjects: new.subjects,
+                body: new.body,
+                personal: Revealed::Absent,
+                origin: None,
+                version: DATA_VERSION,
+            };
+            let about = queries::about(&self.conn, &event)?;
+            Ok(LogEntry { event, about })
+        };
+        of_visits.map(entry).collect()
     }
 
     fn decide(&self, command: &Command, now: &Stamp) -> Result<Vec<NewEvent>, Rejection> {
@@ -203,7 +250,9 @@ impl Ledger {
             origin: None,
             version: DATA_VERSION,
         };
-        rows::insert(&self.conn, &event, new.personal.as_ref())?;
+        let cost = rows::insert(&self.conn, &event, new.personal.as_ref())?;
+        self.added.events[new.lane as usize] += 1;
+        self.added.bytes[new.lane as usize] += count(cost);
         let erased = match (&event.body, event.subjects.customer) {
             (EventBody::CustomerErased(_), Some(customer)) => Some(customer),
             _ => None,

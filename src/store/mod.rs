@@ -4,12 +4,16 @@
 //! commit; a consumer's cursor only goes forward. Personal data stands sealed in the log, in clear only in the projections
 //! of customers, staff and tags and beside open visits; erasing a customer leaves none of it in any file.
 //!
-//! What is not here: retention and shedding of old events.
+//! Events leave from the front of a lane, by retention or by shedding, and leave a gap; what the showroom still rests on
+//! settles beside the log. A damaged file is set aside, and what can be read of it lives on.
 
 mod audit;
 mod batch;
 mod clock_floor;
 mod error;
+mod forecast;
+mod gaps;
+mod growth;
 mod handle;
 mod ids;
 mod ledger;
@@ -20,13 +24,20 @@ mod pool;
 mod projections;
 mod queries;
 mod read;
+mod removal;
 mod requests;
+mod reserve;
+mod retention;
+mod room;
 mod rows;
 mod salvage;
 mod schema;
 mod seal;
+mod settled;
+mod storage;
 mod sum;
 mod tokens;
+mod upkeep;
 mod view;
 mod visits;
 mod wiping;
@@ -44,5 +55,6 @@ pub use handle::{AckError, Heads, Job, Receipt, RequestKey, StoreClosed, StoreHa
 pub use open::{Options, Store};
 pub use read::{About, LaneQuery, LogEntry, Picture, ReadError, Reader, StoredVisit, VisitContext};
 pub use salvage::Salvage;
+pub use storage::{DiskState, StorageOptions};
 pub use tokens::{TokenRow, TokenTable};
 pub use writer::Writer;

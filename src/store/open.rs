@@ -9,11 +9,11 @@ use std::{
 };
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use uuid::{Builder, Uuid};
 
 use super::{
-    GroupCommit, Reader, StoreError, StoreHandle, Writer,
+    GroupCommit, Reader, StorageOptions, StoreError, StoreHandle, Writer,
     batch::Backlog,
     clock_floor,
     error::{DbError, row},
@@ -21,9 +21,12 @@ use super::{
     mark::{Mark, Marker},
     pool::Pool,
     projections, queries,
+    reserve::Reserve,
+    room,
     rows::lane_int,
     salvage::{Alarm, Dir, Salvage, Salvager},
     schema, seal,
+    upkeep::Upkeep,
     wiping::{self, Wiping},
     writer::Desk,
 };
@@ -34,6 +37,10 @@ use crate::{
 
 pub(super) const DATABASE: &str = "showfloor.sqlite";
 const LOCK: &str = "showfloor.lock";
+/// With less on the disk than this not even the memory that connections share can be made, bytes.
+const ROOM_TO_OPEN: u64 = 1 << 20;
+/// Events that are told though they are not stored, as far as somebody is behind.
+const UNSTORED: usize = 256;
 /// Jobs that wait for the writer: some transactions of facts.
 const QUEUE: usize = 4_096;
 
@@ -57,6 +64,8 @@ pub struct Options {
     pub ailments: Ailments,
     /// Called again and again while a damaged database is salvaged, which may take minutes.
     pub breathe: Arc<dyn Fn() + Send + Sync>,
+    /// What it may take of the disk.
+    pub storage: StorageOptions,
 }
 
 /// The store, before it is split into who asks and who writes.
@@ -71,6 +80,7 @@ impl Store {
     pub fn open(options: Options) -> Result<(StoreHandle, Writer), StoreError> {
         let lock = lock(&options.dir)?;
         let dir = Dir::new(&options.dir);
+        make_room_to_open(&options);
         schema::refuse_newer_header(&dir.database())?;
         let salvager =
             Salvager { dir: dir.clone(), site: &options.site, clock: &*options.clock, breathe: &*options.breathe };
@@ -94,6 +104,7 @@ struct Opened {
     salvage: Option<Salvage>,
     floor: Option<Timestamp>,
     wiping: bool,
+    upkeep: Upkeep,
 }
 
 impl Opened {
@@ -110,15 +121,19 @@ impl Opened {
         let floor = clock_floor::read(&conn).map_err(failed)?;
         let wiping = wiping::is_demanded(&conn).map_err(failed)?;
         let ledger = Ledger::open(conn, identity.epoch).map_err(failed)?;
-        Ok(Self { identity, registry, ledger, salvage, floor, wiping })
+        let (consumers, now) = (options.consumers.clone(), options.clock.proven());
+        let upkeep = Upkeep::open(&options.dir, options.storage, consumers, &ledger.conn, &now).map_err(failed)?;
+        Ok(Self { identity, registry, ledger, salvage, floor, wiping, upkeep })
     }
 }
 
 fn assemble(options: Options, lock: File, dir: Dir, opened: Opened) -> (StoreHandle, Writer) {
-    let Opened { identity, registry, ledger, salvage, floor, wiping } = opened;
+    let Opened { identity, registry, ledger, salvage, floor, wiping, upkeep } = opened;
     let (jobs, queue) = mpsc::channel(QUEUE);
     let (heads_sender, heads) = watch::channel(ledger.heads);
     let (registry_sender, registry) = watch::channel(registry);
+    let (disk_state, shown) = watch::channel(upkeep.state());
+    let unstored = broadcast::Sender::new(UNSTORED);
     let progress = Arc::new(AtomicU64::new(0));
     let path = dir.database();
     let alarm = Arc::new(Alarm::new(dir.clone()));
@@ -138,19 +153,25 @@ fn assemble(options: Options, lock: File, dir: Dir, opened: Opened) -> (StoreHan
         pool: Arc::clone(&pool),
         progress: Arc::clone(&progress),
         backlog: Backlog::default(),
+        upkeep,
+        disk: disk_state,
+        unstored: unstored.clone(),
+        failing_since: None,
+        is_full: false,
         pruned_at: None,
         floor_kept: None,
         marker,
         wiping,
         ailments: options.ailments,
         alarm: Arc::clone(&alarm),
-        ill: false,
         lock,
     };
     let handle = StoreHandle {
         jobs,
         heads,
         registry,
+        disk: shown,
+        unstored,
         epoch: identity.epoch,
         visit_namespace: identity.visit_namespace,
         progress,
@@ -161,6 +182,14 @@ fn assemble(options: Options, lock: File, dir: Dir, opened: Opened) -> (StoreHan
         path,
     };
     (handle, Writer::new(desk))
+}
+
+/// On a full disk the reserve is what lets the store open.
+fn make_room_to_open(options: &Options) {
+    if room::available(&options.dir) < ROOM_TO_OPEN {
+        let given = Reserve::of(&options.dir, options.storage.reserve_bytes).give_up();
+        tracing::warn!("the disk is full; the reserve is given up to open the store: {given:?}");
+    }
 }
 
 /// Makes the directory if need be and takes its lock, which ends with the process whatever happens to it.

@@ -9,7 +9,7 @@ use super::{
     rows::{LogRow, count, gap_of, int, lane_int, log_columns, read_gap},
     seal::Keyring,
 };
-use crate::domain::{ConsumerId, Event, Gap, GapReason, Lane, LaneItem};
+use crate::domain::{ConsumerId, Gap, GapReason, Lane, LaneItem, Timestamp};
 
 /// `+pos`: by the newest of the lane backwards, which ends after a few rows, not by everything before a position.
 const LANE_NEWEST: &str =
@@ -22,8 +22,16 @@ const GAP_FIRST: &str = "SELECT from_seq FROM gap WHERE lane = ?1 ORDER BY to_se
 const CURSOR: &str = "SELECT max(upto) FROM cursor WHERE consumer = ?1 AND lane = ?2";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 7] =
-    [LANE_NEWEST, LANE_AFTER, LANE_FIRST, GAPS_AFTER, GAP_FIRST, CURSOR, projections::LOG_AFTER];
+pub(super) const ALL: [&str; 8] = [
+    LANE_NEWEST,
+    LANE_AFTER,
+    LANE_FIRST,
+    GAPS_AFTER,
+    GAP_FIRST,
+    CURSOR,
+    projections::LOG_AFTER,
+    projections::PLAYED_AFTER,
+];
 
 fn limit(items: usize) -> i64 {
     i64::try_from(items).unwrap_or(i64::MAX)
@@ -70,11 +78,13 @@ pub(super) fn lane_page(conn: &Connection, query: LaneQuery) -> Result<Vec<LaneI
         let row = rows.next()?.map(LogRow::read).transpose()?;
         let before = |gap: &Gap| row.as_ref().is_none_or(|row| gap.from < row.seq());
         while let Some(gap) = gaps.next_if(before) {
-            if items.len() < query.max_items {
-                last = gap.to;
-                items.push(LaneItem::Gap(gap));
+            if gap.from > last + 1 {
+                items.push(LaneItem::Gap(lost(last + 1, gap.from - 1, gap.at)));
             }
+            last = gap.to;
+            items.push(LaneItem::Gap(gap));
         }
+        items.truncate(query.max_items);
         let Some(row) = row else { break };
         bytes += row.weight();
         if items.len() >= query.max_items || (bytes > query.max_bytes && !items.is_empty()) {
@@ -82,8 +92,7 @@ pub(super) fn lane_page(conn: &Connection, query: LaneQuery) -> Result<Vec<LaneI
         }
         let event = row.into_event(&mut keys)?;
         if event.seq > last + 1 {
-            last = event.seq - 1;
-            items.push(LaneItem::Gap(lost(&event, last, items.last(), query.after)));
+            items.push(LaneItem::Gap(lost(last + 1, event.seq - 1, event.at)));
             if items.len() >= query.max_items {
                 break;
             }
@@ -95,9 +104,8 @@ pub(super) fn lane_page(conn: &Connection, query: LaneQuery) -> Result<Vec<LaneI
 }
 
 /// Numbers that neither an event nor a gap accounts for: the file lost them. Said as such, so that readers go on.
-fn lost(next: &Event, to: u64, before: Option<&LaneItem>, after: u64) -> Gap {
-    let from = before.map_or(after, LaneItem::last_seq) + 1;
-    Gap { from, to, count: to + 1 - from, reason: GapReason::Corruption, at: next.at }
+fn lost(from: u64, to: u64, at: Timestamp) -> Gap {
+    Gap { from, to, count: to + 1 - from, reason: GapReason::Corruption, at }
 }
 
 /// Reads on in a lane, through its index and its rows, and finds out whether all is as it was written; where to go on from,
@@ -143,6 +151,13 @@ pub(super) fn lane_first(conn: &Connection, lane: Lane) -> Result<u64, DbError> 
     let event: Option<i64> = conn.prepare_cached(LANE_FIRST)?.query_row([lane_int(lane)], |row| row.get(0))?;
     let gap: Option<i64> = conn.prepare_cached(GAP_FIRST)?.query_row([lane_int(lane)], |row| row.get(0)).optional()?;
     Ok(count(event.into_iter().chain(gap).min().unwrap_or(0)))
+}
+
+/// Up to which position events are gone that people are told of.
+pub(super) fn told_gone(conn: &Connection) -> Result<u64, DbError> {
+    let sql = "SELECT max(gone_pos) FROM lane WHERE lane IN (?1, ?2)";
+    let lanes = [lane_int(Lane::Sales), lane_int(Lane::Presence)];
+    Ok(count(conn.prepare_cached(sql)?.query_row(lanes, |row| row.get(0))?))
 }
 
 pub(super) fn cursors(conn: &Connection, consumer: &ConsumerId) -> Result<[u64; 3], DbError> {

@@ -1,4 +1,4 @@
-//! The showroom as of the newest event: tables that follow from the log alone.
+//! The showroom as of the newest event: tables that follow from the log, and from what settled when it left the log.
 //!
 //! [`apply`] is the one function that changes them, for a new event and in [`rebuild`] alike, so it looks at nothing but
 //! the event and these tables. A personal part that is erased counts as empty: the `customer.erased` that follows in the
@@ -18,7 +18,7 @@ use crate::domain::{
 };
 
 /// Rises when [`apply`] changes in what it makes of old events: the tables are then rebuilt at the next start.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 const REBUILD_PAGE: i64 = 500;
 
@@ -53,14 +53,14 @@ pub(super) fn apply(conn: &Connection, event: &Event) -> Result<(), DbError> {
         EventBody::KioskEnded(data) => {
             let sql = "DELETE FROM kiosk_session WHERE kiosk = ?1 AND session = ?2";
             conn.prepare_cached(sql)?.execute(params![data.kiosk.as_str(), data.session.0.as_bytes()])?;
-            Ok(())
+            forget_interests(conn, Holder::Session, data.session.0)
         }
         EventBody::CustomerInterested(data) => interest_is(conn, data, event),
         _ => event.subjects.visit.map_or(Ok(()), |visit| visit_changes(conn, visit, event)),
     }
 }
 
-/// Empties the tables and makes them from the log anew, inside the open transaction.
+/// Empties the tables and makes them anew from the log and what settled, inside the open transaction.
 pub(super) fn rebuild(conn: &Connection) -> Result<(), DbError> {
     for table in TABLES {
         conn.execute(&format!("DELETE FROM {table}"), [])?;
@@ -69,7 +69,7 @@ pub(super) fn rebuild(conn: &Connection) -> Result<(), DbError> {
     let mut after = 0;
     loop {
         let rows: Vec<LogRow> = conn
-            .prepare_cached(LOG_AFTER)?
+            .prepare_cached(PLAYED_AFTER)?
             .query_map([int(after), REBUILD_PAGE], LogRow::read)?
             .collect::<Result<_, _>>()?;
         if rows.is_empty() {
@@ -85,6 +85,15 @@ pub(super) fn rebuild(conn: &Connection) -> Result<(), DbError> {
 
 /// Events after `?1`, at most `?2`.
 pub(super) const LOG_AFTER: &str = concat!("SELECT ", log_columns!(), " FROM log WHERE pos > ?1 ORDER BY pos LIMIT ?2");
+
+/// The same with what settled, at its place.
+pub(super) const PLAYED_AFTER: &str = concat!(
+    "SELECT ",
+    log_columns!(),
+    " FROM log WHERE pos > ?1 UNION ALL SELECT ",
+    log_columns!(),
+    " FROM settled WHERE pos > ?1 ORDER BY pos LIMIT ?2"
+);
 
 fn delete(conn: &Connection, sql: &str, id: &VehicleId) -> Result<(), DbError> {
     conn.prepare_cached(sql)?.execute([id.as_str()])?;
@@ -120,11 +129,10 @@ fn customer_is(conn: &Connection, data: &CustomerUpserted, event: &Event) -> Res
 }
 
 fn customer_is_erased(conn: &Connection, id: CustomerId) -> Result<(), DbError> {
+    forget_interests(conn, Holder::Customer, id.0)?;
     let id = id.0.as_bytes();
     conn.prepare_cached("DELETE FROM customer WHERE customer = ?1")?.execute([id])?;
     conn.prepare_cached("DELETE FROM tag WHERE customer = ?1")?.execute([id])?;
-    conn.prepare_cached("DELETE FROM interest WHERE holder_kind = ?1 AND holder = ?2")?
-        .execute(params![Holder::Customer as i64, id])?;
     conn.prepare_cached("UPDATE visit SET customer = NULL WHERE customer = ?1")?.execute([id])?;
     conn.prepare_cached("INSERT OR IGNORE INTO erased (customer) VALUES (?1)")?.execute([id])?;
     Ok(())
@@ -148,8 +156,10 @@ fn tag_means(conn: &Connection, data: &TagAssigned, event: &Event) -> Result<(),
     let Some(tag) = tag_address(event) else { return Ok(()) };
     let customer = event.subjects.customer.map(|id| id.0.into_bytes());
     let until = data.until.map(Timestamp::micros);
-    let sql = "INSERT OR REPLACE INTO tag (tag, role, subject, customer, until_us) VALUES (?1, ?2, ?3, ?4, ?5)";
-    conn.prepare_cached(sql)?.execute(params![tag, role_name(data.role), data.subject, customer, until])?;
+    let sql =
+        "INSERT OR REPLACE INTO tag (tag, role, subject, customer, until_us, pos) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let values = params![tag, role_name(data.role), data.subject, customer, until, int(event.pos)];
+    conn.prepare_cached(sql)?.execute(values)?;
     Ok(())
 }
 
@@ -176,12 +186,22 @@ fn session_is(conn: &Connection, data: &KioskStarted, event: &Event) -> Result<(
     Ok(())
 }
 
+/// An interest is told of a visit or session only while that is there, so that one that is gone does not come back.
 fn interest_is(conn: &Connection, data: &CustomerInterested, event: &Event) -> Result<(), DbError> {
     let sql = "INSERT OR REPLACE INTO interest (holder_kind, holder, vehicle, level, pos) VALUES (?1, ?2, ?3, ?4, ?5)";
     let mut statement = conn.prepare_cached(sql)?;
+    let is_there = |sql: &str, id: uuid::Uuid| -> Result<bool, DbError> {
+        Ok(conn.prepare_cached(sql)?.query_row([id.as_bytes()], |row| row.get(0))?)
+    };
+    let visit = event.subjects.visit.map(|id| id.0);
+    let known = |id| is_there("SELECT EXISTS (SELECT 1 FROM visit WHERE visit = ?1)", id);
+    let visit = if visit.map_or(Ok(false), known)? { visit } else { None };
+    let session = data.session.map(|id| id.0);
+    let open = |id| is_there("SELECT EXISTS (SELECT 1 FROM kiosk_session WHERE session = ?1)", id);
+    let session = if session.map_or(Ok(false), open)? { session } else { None };
     let holders = [
-        event.subjects.visit.map(|id| (Holder::Visit, id.0)),
-        data.session.map(|id| (Holder::Session, id.0)),
+        visit.map(|id| (Holder::Visit, id)),
+        session.map(|id| (Holder::Session, id)),
         event.subjects.customer.map(|id| (Holder::Customer, id.0)),
     ];
     for (kind, holder) in holders.into_iter().flatten() {
@@ -191,10 +211,17 @@ fn interest_is(conn: &Connection, data: &CustomerInterested, event: &Event) -> R
     Ok(())
 }
 
+fn forget_interests(conn: &Connection, kind: Holder, holder: uuid::Uuid) -> Result<(), DbError> {
+    let sql = "DELETE FROM interest WHERE holder_kind = ?1 AND holder = ?2";
+    conn.prepare_cached(sql)?.execute(params![kind as i64, holder.as_bytes()])?;
+    Ok(())
+}
+
 fn visit_changes(conn: &Connection, visit: VisitId, event: &Event) -> Result<(), DbError> {
     let id = visit.0.as_bytes();
     match &event.body {
         EventBody::CustomerEntered(data) => {
+            forget_interests(conn, Holder::Visit, visit.0)?;
             let sql = "INSERT OR REPLACE INTO visit (visit, customer, entered_us, zone, x, y, pos)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
             let customer = event.subjects.customer.map(|id| id.0.into_bytes());

@@ -139,6 +139,11 @@ impl Reader {
         self.pool.ask("reading the start of a lane", move |conn| pages::lane_first(conn, lane)).await
     }
 
+    /// Up to which position events of `sales` and `presence` may be gone: who missed one before it cannot be told what.
+    pub async fn told_gone(&self) -> Result<u64, ReadError> {
+        self.pool.ask("reading what is gone", pages::told_gone).await
+    }
+
     /// The showroom now.
     pub async fn picture(&self) -> Result<Picture, ReadError> {
         self.pool.ask("reading the showroom", pages::picture).await

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use rusqlite::{
-    Connection, Row, params, params_from_iter,
+    Connection, Row, params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
 use uuid::Uuid;
@@ -57,6 +57,10 @@ pub(super) fn parse_some<T: FromStr>(what: &'static str, text: Option<&str>) -> 
     text.map(|text| parse(what, text)).transpose()
 }
 
+/// What a row of the log takes beside its data and its sealed part, bytes: index and the edges of pages included, as
+/// `make month` measures it. `schema_2.sql` counts the same.
+pub(super) const ROW_BYTES: i64 = 140;
+
 /// One line of the log, read whole before it is understood.
 pub(super) struct LogRow {
     pos: i64,
@@ -76,7 +80,7 @@ pub(super) struct LogRow {
     sealed: Option<(String, Vec<u8>)>,
     origin: Option<([u8; 16], i64)>,
     version: u16,
-    /// Its checksum is right; that of an older program has none.
+    /// Its checksum is right; one of an older program has none and makes sense.
     whole: bool,
 }
 
@@ -90,22 +94,42 @@ pub(super) struct SealedPart<'a> {
 /// Columns before the checksum.
 const SUMMED: usize = 19;
 
-fn is_whole(row: &Row<'_>) -> rusqlite::Result<bool> {
-    let Some(expected) = row.get::<_, Option<i64>>(SUMMED)? else { return Ok(true) };
+/// Whether the checksum is right; `None` when there is none.
+fn is_summed(row: &Row<'_>) -> rusqlite::Result<Option<bool>> {
+    match row.get_ref(SUMMED)? {
+        ValueRef::Null => Ok(None),
+        expected => Ok(Some(expected.as_i64() == Ok(sum_of(row)?))),
+    }
+}
+
+/// The checksum of a row of [`log_columns`], as it should be.
+pub(super) fn sum_of(row: &Row<'_>) -> rusqlite::Result<i64> {
     let mut sum = Sum::default();
     for column in 0..SUMMED {
         sum.column(row.get_ref(column)?);
     }
-    Ok(sum.value() == expected)
+    Ok(sum.value())
 }
 
 impl LogRow {
     /// Reads the columns of [`log_columns`].
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        if !is_whole(row)? {
+        let whole = match is_summed(row)? {
+            Some(true) => Self::whole(row).ok(),
             // Nothing of it is believed, not even that its columns have their types.
-            return Ok(Self::torn(row.get(0)?, row.get(1)?, row.get(2)?));
-        }
+            Some(false) => None,
+            // Of an older program, or damage that took the checksum with it: then something else makes no sense.
+            None => Self::whole(row).ok().filter(Self::makes_sense),
+        };
+        let number = |column| row.get(column).unwrap_or(0);
+        Ok(whole.unwrap_or_else(|| Self::torn(number(0), number(1), number(2))))
+    }
+
+    fn makes_sense(&self) -> bool {
+        Uuid::from_bytes(self.id).get_version_num() == 7 && EventBody::from_parts(&self.kind, &self.data).is_ok()
+    }
+
+    fn whole(row: &Row<'_>) -> rusqlite::Result<Self> {
         let subject: Option<String> = row.get(14)?;
         let sealed: Option<Vec<u8>> = row.get(15)?;
         let epoch: Option<[u8; 16]> = row.get(16)?;
@@ -167,6 +191,11 @@ impl LogRow {
         self.data.len() + self.sealed.as_ref().map_or(0, |(_, sealed)| sealed.len())
     }
 
+    /// What it takes of the disk, bytes.
+    pub(super) fn cost(&self) -> i64 {
+        cost(&self.data, self.sealed.as_ref().map(|(_, sealed)| sealed))
+    }
+
     pub(super) fn seq(&self) -> u64 {
         count(self.seq)
     }
@@ -218,8 +247,22 @@ fn uuid(id: &Uuid) -> ValueRef<'_> {
     ValueRef::Blob(id.as_bytes())
 }
 
-/// Writes one line of the log; `personal` is sealed on the way.
-pub(super) fn insert(conn: &Connection, event: &Event, personal: Option<&Sealable>) -> Result<(), DbError> {
+fn cost(data: &str, sealed: Option<&Vec<u8>>) -> i64 {
+    ROW_BYTES + int((data.len() + sealed.map_or(0, Vec::len)) as u64)
+}
+
+/// Counts anew what the log holds of each lane, as `schema_2.sql` does; how many events that are in all.
+pub(super) fn count_lanes(conn: &Connection) -> Result<u64, DbError> {
+    let sql = "UPDATE lane SET (events, bytes) = (
+                   SELECT count(*), coalesce(sum(?1 + octet_length(data) + coalesce(octet_length(sealed), 0)), 0)
+                   FROM log WHERE log.lane = lane.lane)";
+    conn.execute(sql, [ROW_BYTES])?;
+    let events: i64 = conn.query_row("SELECT sum(events) FROM lane", [], |row| row.get(0))?;
+    Ok(count(events))
+}
+
+/// Writes one line of the log; `personal` is sealed on the way. What it takes of the disk, bytes.
+pub(super) fn insert(conn: &Connection, event: &Event, personal: Option<&Sealable>) -> Result<i64, DbError> {
     let bond = Bond { id: event.id, kind: event.body.kind() };
     let sealed = match personal {
         None => None,
@@ -233,6 +276,7 @@ pub(super) fn insert(conn: &Connection, event: &Event, personal: Option<&Sealabl
     let (visit, customer) = (subjects.visit.map(|id| id.0), subjects.customer.map(|id| id.0));
     let origin = event.origin.map(|origin| origin.epoch.0);
     let data = event.body.to_data();
+    let cost = cost(&data, sealed.as_ref().map(|(_, sealed)| sealed));
     let columns: [ValueRef<'_>; SUMMED] = [
         ValueRef::Integer(int(event.pos)),
         ValueRef::Integer(lane_int(event.lane)),
@@ -266,21 +310,7 @@ pub(super) fn insert(conn: &Connection, event: &Event, personal: Option<&Sealabl
     );
     let values = columns.into_iter().chain([sum]).map(ToSqlOutput::Borrowed);
     conn.prepare_cached(sql)?.execute(params_from_iter(values))?;
-    Ok(())
-}
-
-/// Writes one gap.
-pub(super) fn insert_gap(conn: &Connection, lane: Lane, gap: &Gap) -> Result<(), DbError> {
-    let sql =
-        "INSERT OR REPLACE INTO gap (lane, from_seq, to_seq, count, reason, at_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let reason = match gap.reason {
-        GapReason::Retention => "retention",
-        GapReason::DiskFull => "disk_full",
-        GapReason::Corruption => "corruption",
-    };
-    let values = params![lane_int(lane), int(gap.from), int(gap.to), int(gap.count), reason, gap.at.micros()];
-    conn.prepare_cached(sql)?.execute(values)?;
-    Ok(())
+    Ok(cost)
 }
 
 /// A gap from `from_seq, to_seq, count, reason, at_us`.

@@ -27,7 +27,12 @@ const FOREIGN_ID: i64 = -1;
 /// Only a checkpoint of our own readers can make the writer wait.
 const WRITER_PATIENCE: Duration = Duration::from_millis(250);
 
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_3.sql"), include_str!("schema_4.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 
 /// The version that this program writes.
 pub(super) fn known_version() -> i64 {
@@ -171,6 +176,10 @@ fn migrate(conn: &mut Connection) -> Result<(), DbError> {
     let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let found: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let seen = usize::try_from(found).map_err(super::error::row("user_version"))?;
+    if seen == MIGRATIONS.len() {
+        // Writes nothing: a full disk must not keep the store from opening.
+        return Ok(());
+    }
     for migration in MIGRATIONS.iter().skip(seen) {
         tx.execute_batch(migration)?;
     }

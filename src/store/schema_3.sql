@@ -1,5 +1,6 @@
 -- CRC-32 over the columns before it; NULL in rows of an older program.
 ALTER TABLE log ADD COLUMN sum INTEGER;
+ALTER TABLE settled ADD COLUMN sum INTEGER;
 
 -- Damaged files that were set aside, and what came of them. `copy` is a folder in the data directory while it is kept.
 CREATE TABLE salvage (

@@ -1,6 +1,7 @@
 //! A store in a temporary directory with a clock that is set by hand.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -8,11 +9,13 @@ use std::{
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::{GroupCommit, Options, Receipt, RequestKey, Store, StoreError, StoreHandle, SubmitError, Writer};
+use super::{
+    GroupCommit, Options, Receipt, RequestKey, StorageOptions, Store, StoreError, StoreHandle, SubmitError, Writer,
+};
 use crate::{
     domain::{
-        BootId, Clock, ClockQuality, CustomerId, ExitReason, Fact, Personal, Presence, Registration, Registry, Role,
-        Stamp, TagId, Timestamp, Vehicle, VehicleStatus, VisitId,
+        BootId, Clock, ClockQuality, ConsumerId, CustomerId, ExitReason, Fact, Personal, Presence, Registration,
+        Registry, Role, Stamp, TagId, Timestamp, Trace, Vehicle, VehicleStatus, VisitId,
     },
     showroom::{CloudCommand, Command, KioskCommand},
     telemetry::{Ailments, Telemetry},
@@ -54,6 +57,10 @@ pub(super) struct Place {
     pub(super) site_tags: Registry,
     pub(super) group: GroupCommit,
     pub(super) ailments: Ailments,
+    pub(super) storage: StorageOptions,
+    pub(super) consumers: Vec<ConsumerId>,
+    /// Where the data directory is, when not in `dir`.
+    pub(super) elsewhere: Option<PathBuf>,
 }
 
 impl Place {
@@ -69,13 +76,17 @@ impl Place {
             site_tags: Registry::default(),
             group,
             ailments: Ailments::default(),
+            // Tests that need a reserve say so.
+            consumers: vec!["cloud".parse().expect("id")],
+            elsewhere: None,
+            storage: StorageOptions { reserve_bytes: 0, ..StorageOptions::default() },
         }
     }
 
     pub(super) fn options(&self) -> Options {
         Options {
-            dir: self.dir.path().join("data"),
-            consumers: vec!["cloud".parse().expect("id")],
+            dir: self.data(),
+            consumers: self.consumers.clone(),
             site_tags: self.site_tags.clone(),
             site: "hel-01".parse().expect("id"),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
@@ -83,6 +94,7 @@ impl Place {
             group: self.group,
             ailments: self.ailments.clone(),
             breathe: Arc::new(|| {}),
+            storage: self.storage,
         }
     }
 
@@ -97,8 +109,12 @@ impl Place {
         Running { handle, writer }
     }
 
-    pub(super) fn file(&self) -> std::path::PathBuf {
-        self.dir.path().join("data/showfloor.sqlite")
+    pub(super) fn data(&self) -> PathBuf {
+        self.elsewhere.clone().unwrap_or_else(|| self.dir.path().join("data"))
+    }
+
+    pub(super) fn file(&self) -> PathBuf {
+        self.data().join("showfloor.sqlite")
     }
 
     /// Another connection to the file, for looking at it and for breaking it.
@@ -108,7 +124,7 @@ impl Place {
 
     /// Whether `text` stands in any file of the directory, copies of damaged files included.
     pub(super) fn holds(&self, text: &str) -> bool {
-        let mut folders = vec![self.dir.path().join("data")];
+        let mut folders = vec![self.data()];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).expect("lists") {
                 let path = entry.expect("entry").path();
@@ -223,6 +239,14 @@ pub(super) fn moved(n: u128) -> Presence {
 
 pub(super) fn exited(n: u128) -> Presence {
     Presence::Exited { visit: visit_id(n), duration_s: 60.0, reason: ExitReason::Door }
+}
+
+/// Positions of so many seconds of somebody who walks.
+pub(super) fn traced(n: u128, seconds: i32) -> Presence {
+    let centimetres = |salt: i32| (0..seconds).map(|s| (s * 37 + salt) % 200 - 100).collect();
+    let (x_cm, y_cm) = (centimetres(3), centimetres(71));
+    let trace = Trace { t0: Timestamp::from_micros(START_US), step_ms: 1_000, x_cm, y_cm };
+    Presence::Traced { visit: visit_id(n), trace }
 }
 
 /// Every row of the projections as text.

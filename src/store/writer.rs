@@ -16,22 +16,23 @@ use std::{
 
 use rusqlite::config::DbConfig;
 use tokio::sync::{
+    broadcast,
     mpsc::{self, error::TryRecvError},
     oneshot, watch,
 };
 
 use super::{
-    Heads, Job, Receipt, StoreError,
+    DiskState, Heads, Job, LogEntry, Receipt, StoreError,
     batch::{Answer, Backlog, Batch, GroupCommit},
     clock_floor,
     error::DbError,
-    ledger::{DatedFact, Ledger},
+    ledger::{Added, DatedFact, Ledger},
     mark::Marker,
-    open::keep_meta,
     pool::Pool,
     queries, requests,
     salvage::Alarm,
     schema,
+    upkeep::{Gone, Upkeep},
     wiping::Wiping,
 };
 use crate::{
@@ -120,6 +121,13 @@ pub(super) struct Desk {
     pub(super) pool: Arc<Pool>,
     pub(super) progress: Arc<AtomicU64>,
     pub(super) backlog: Backlog,
+    pub(super) upkeep: Upkeep,
+    pub(super) disk: watch::Sender<DiskState>,
+    pub(super) unstored: broadcast::Sender<Arc<LogEntry>>,
+    /// The disk takes nothing since.
+    pub(super) failing_since: Option<Timestamp>,
+    /// The last failure was one of room.
+    pub(super) is_full: bool,
     /// When requests were last pruned: boot time, nanoseconds.
     pub(super) pruned_at: Option<i64>,
     /// The floor of the clock as it stands in the file; `None` when it is not known to.
@@ -131,8 +139,6 @@ pub(super) struct Desk {
     pub(super) ailments: Ailments,
     /// Raised when the file is found damaged: nothing is written then.
     pub(super) alarm: Arc<Alarm>,
-    /// The last transaction was not taken.
-    pub(super) ill: bool,
     /// Held as long as the file is ours.
     pub(super) lock: File,
 }
@@ -157,7 +163,7 @@ impl Desk {
     }
 
     fn next(&mut self) -> Next {
-        if self.backlog.is_empty() && !self.ill && !self.wiping.is_due() {
+        if self.backlog.is_empty() && self.failing_since.is_none() && !self.wiping.is_due() {
             return self.jobs.blocking_recv().map_or(Next::Stop, Next::Job);
         }
         let since = Instant::now();
@@ -188,7 +194,7 @@ impl Desk {
         }
         let lost = match &flow {
             Flow::Lost(cause) => Some(cause.clone()),
-            Flow::On | Flow::Close(_) => self.commit(&batch).err().map(|cause| self.failed(&cause)),
+            Flow::On | Flow::Close(_) => self.commit(&mut batch).err().map(|cause| self.failed(&cause)),
         };
         match lost {
             None => self.publish(batch),
@@ -208,12 +214,7 @@ impl Desk {
             return Err(damage.to_owned());
         }
         let begun = self.ledger.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
-        begun.map_err(DbError::from).and_then(|_| self.probe()).map_err(|cause| self.failed(&cause))
-    }
-
-    /// A transaction with nothing in it says nothing of the disk: after one that failed, something is written in any case.
-    fn probe(&self) -> Result<(), DbError> {
-        if self.ill { keep_meta(&self.ledger.conn, "healed", self.clock.now().mono_ns) } else { Ok(()) }
+        begun.map(drop).map_err(|cause| self.failed(&DbError::Sql(cause)))
     }
 
     /// Writes the facts that waited, before anything newer.
@@ -233,7 +234,7 @@ impl Desk {
         match job {
             Job::Nudge => {}
             Job::Close { done } => return Flow::Close(done),
-            Job::Record { fact, dating } => return self.record(DatedFact { fact, dating, now }, batch),
+            Job::Record { fact, dating } => return self.record(DatedFact { fact, dating, now, shown: false }, batch),
             Job::Submit { key, command, done } => match self.ledger.submit(key.as_ref(), &command, &now) {
                 Ok(submitted) => {
                     batch.effects.add(submitted.effects);
@@ -242,18 +243,24 @@ impl Desk {
                     batch.answers.push(Answer::Submitted(done, receipt.map_err(Into::into)));
                 }
                 Err(cause) => {
+                    // Told with the others, when it is known how the disk is.
                     let cause = self.failed(&cause);
-                    Answer::Submitted(done, Err(super::SubmitError::Closed)).fail(&cause);
+                    let refused = Err(super::SubmitError::NotStored(cause.clone()));
+                    batch.answers.push(Answer::Submitted(done, refused));
                     return self.after_failure(cause);
                 }
             },
             Job::Acknowledge { consumer, lane, epoch, upto, done } => {
                 let committed = *self.heads.borrow();
                 match self.ledger.acknowledge(&consumer, lane, epoch, upto, committed) {
-                    Ok(answer) => batch.answers.push(Answer::Acknowledged(done, answer)),
+                    Ok(answer) => {
+                        self.upkeep.hurry();
+                        batch.answers.push(Answer::Acknowledged(done, answer));
+                    }
                     Err(cause) => {
                         let cause = self.failed(&cause);
-                        Answer::Acknowledged(done, Err(super::AckError::Closed)).fail(&cause);
+                        let refused = Err(super::AckError::NotStored(cause.clone()));
+                        batch.answers.push(Answer::Acknowledged(done, refused));
                         return self.after_failure(cause);
                     }
                 }
@@ -283,8 +290,9 @@ impl Desk {
         }
     }
 
-    fn failed(&self, cause: &DbError) -> String {
+    fn failed(&mut self, cause: &DbError) -> String {
         self.alarm.hear(cause);
+        self.is_full |= cause.is_full();
         let text = cause.to_string();
         self.telemetry.problem(Count::StoreErrors, SOURCE, &text);
         text
@@ -296,8 +304,9 @@ impl Desk {
         if self.ledger.conn.is_autocommit() || self.alarm.raised().is_some() { Flow::Lost(cause) } else { Flow::On }
     }
 
-    fn commit(&mut self, batch: &Batch) -> Result<(), DbError> {
+    fn commit(&mut self, batch: &mut Batch) -> Result<(), DbError> {
         let now = self.clock.proven();
+        batch.gone = self.keep_house(&now);
         let floor = self.clock.floor().filter(|_| batch.effects.events > 0);
         let floor_moved =
             floor.map(|floor| clock_floor::keep(&self.ledger.conn, self.floor_kept, floor)).transpose()?;
@@ -329,7 +338,8 @@ impl Desk {
             self.show_registry();
         }
         self.marker.write(heads);
-        self.be_ill(false);
+        self.ledger.added = Added::default();
+        self.look_after_disk(batch.gone);
         if batch.effects.erased {
             self.wiping.owe();
         }
@@ -343,19 +353,6 @@ impl Desk {
             answer.send();
         }
         self.keep(batch.unwritten);
-    }
-
-    /// Whether the disk takes what is written, as `degraded` tells it.
-    fn be_ill(&mut self, ill: bool) {
-        match (self.ill, ill) {
-            (false, true) => self.ailments.ail(SOURCE),
-            (true, false) => {
-                tracing::info!("the disk takes what is written again");
-                self.ailments.heal(SOURCE);
-            }
-            _ => {}
-        }
-        self.ill = ill;
     }
 
     fn show_registry(&mut self) {
@@ -380,24 +377,28 @@ impl Desk {
 
     /// After a transaction that failed: nothing of it is left but its facts, which wait.
     fn undo(&mut self, batch: Batch, cause: &str) {
-        self.be_ill(true);
+        tracing::debug!(cause, "a transaction failed");
         if !self.ledger.conn.is_autocommit()
             && let Err(cause) = self.ledger.conn.execute_batch("ROLLBACK")
         {
             self.telemetry.problem(Count::StoreErrors, SOURCE, &cause);
         }
         self.ledger.heads = *self.heads.borrow();
+        self.ledger.added = Added::default();
+        self.mark_failing();
         for answer in batch.answers {
             answer.fail(cause);
         }
         self.keep(batch.facts);
         self.keep(batch.unwritten);
+        self.make_room();
     }
 
-    fn keep(&mut self, facts: Vec<DatedFact>) {
+    fn keep(&mut self, mut facts: Vec<DatedFact>) {
+        self.show_unstored(&mut facts);
         let lost = self.backlog.extend(facts);
         if lost > 0 {
-            self.telemetry.add(Count::StoreErrors, lost);
+            self.telemetry.add(Count::FactsLost, lost);
             tracing::error!(lost, "facts were lost: the disk has failed for too long");
         }
     }
@@ -407,7 +408,10 @@ impl Desk {
         match job {
             Job::Nudge => {}
             Job::Close { done } => return Some(done),
-            Job::Record { fact, dating } => self.keep(vec![DatedFact { fact, dating, now: self.clock.now() }]),
+            Job::Record { fact, dating } => {
+                let now = self.clock.now();
+                self.keep(vec![DatedFact { fact, dating, now, shown: false }]);
+            }
             Job::Submit { done, .. } => Answer::Submitted(done, Err(super::SubmitError::Closed)).fail(cause),
             Job::Acknowledge { done, .. } => Answer::Acknowledged(done, Err(super::AckError::Closed)).fail(cause),
         }
@@ -426,7 +430,9 @@ impl Desk {
         if self.alarm.raised().is_some() {
             // Whatever more is done to the file may take away what could be salvaged from it.
             let _ = self.ledger.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-        } else if let Err(cause) = schema::checkpoint(&self.ledger.conn) {
+        } else if let Err(cause) =
+            self.upkeep.close(&self.ledger.conn).and_then(|()| schema::checkpoint(&self.ledger.conn))
+        {
             self.failed(&cause);
         }
         if let Err(cause) = self.marker.sync() {
@@ -440,5 +446,6 @@ impl Desk {
     }
 }
 
+mod disk;
 #[cfg(test)]
 mod tests;

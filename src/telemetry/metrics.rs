@@ -43,6 +43,9 @@ metrics! {
         Events = "showfloor_store_events_total", "Events written to the log.";
         CommandsRefused = "showfloor_commands_refused_total", "Commands refused.";
         StoreErrors = "showfloor_store_errors_total", "Transactions that failed.";
+        EventsRetired = "showfloor_store_events_retired_total", "Events gone because every consumer has them and they were kept long enough.";
+        EventsShed = "showfloor_store_events_shed_total", "Events shed to make room; each is inside a gap.";
+        FactsLost = "showfloor_store_facts_lost_total", "Facts given up because the disk failed for too long.";
         ClientsAccepted = "showfloor_ws_clients_total", "WebSocket clients accepted.";
         ClientsRefused = "showfloor_ws_clients_refused_total", "WebSocket clients refused for a missing or bad token.";
         ClientMessages = "showfloor_ws_messages_total", "Messages from WebSocket clients.";
@@ -66,6 +69,12 @@ metrics! {
         LogPos = "showfloor_store_pos", "Position of the newest event.";
         SalvagedEvents = "showfloor_store_salvaged_events", "Events that live on from the newest damaged database.";
         LostEvents = "showfloor_store_lost_events", "Events that were lost with the newest damaged database.";
+        StoreBytes = "showfloor_store_bytes", "Bytes of the database file.";
+        StoreLimit = "showfloor_store_limit_bytes", "Bytes that the store may take.";
+        StoreDaysLeft = "showfloor_store_days_left", "Days until something unacknowledged would have to be shed; -1 while not known.";
+        StoreShedding = "showfloor_store_shedding", "1 while old events are shed to make room.";
+        StoreFailing = "showfloor_store_failing", "1 while the disk takes nothing.";
+        FactsWaiting = "showfloor_store_facts_waiting", "Facts that wait for a disk that fails.";
         UplinkConnected = "showfloor_uplink_connected", "1 while the uplink's broker is connected.";
         ClockSynced = "showfloor_clock_synced", "1 while the wall clock is believed.";
         AnchorsConnected = "showfloor_anchors_connected", "1 while the anchors' broker is connected.";

@@ -13,8 +13,9 @@ use rustls::{
 };
 
 use super::{
+    check::Check,
     error::{Flaw, TlsError},
-    explain::{Circumstances, Refusal, explain},
+    explain::{Circumstances, Peer, Refusal, explain},
     files::{Material, TlsFiles, read},
     report::Report,
 };
@@ -34,6 +35,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     report: Report,
     provider: Arc<CryptoProvider>,
+    peer: Peer,
+    check: Check,
 }
 
 impl fmt::Debug for ClientTls {
@@ -46,8 +49,32 @@ impl ClientTls {
     /// For a broker at `host`, a name or an address without brackets. Nothing is read yet.
     #[must_use]
     pub fn new(host: &str, port: u16, files: TlsFiles, clock: Arc<dyn Clock>, report: Report) -> Self {
+        Self::to(Peer::BROKER, Check::Name, (host, port), files, clock, report)
+    }
+
+    /// For a server of PostgreSQL; `names` says whether its certificate must be for `host`.
+    #[must_use]
+    pub fn to_database(
+        (host, port): (&str, u16),
+        names: bool,
+        files: TlsFiles,
+        clock: Arc<dyn Clock>,
+        report: Report,
+    ) -> Self {
+        let check = if names { Check::Name } else { Check::Authority };
+        Self::to(Peer::DATABASE, check, (host, port), files, clock, report)
+    }
+
+    fn to(
+        peer: Peer,
+        check: Check,
+        (host, port): (&str, u16),
+        files: TlsFiles,
+        clock: Arc<dyn Clock>,
+        report: Report,
+    ) -> Self {
         let provider = Arc::new(ring::default_provider());
-        Self(Arc::new(Inner { host: host.to_owned(), port, files, clock, report, provider }))
+        Self(Arc::new(Inner { host: host.to_owned(), port, files, clock, report, provider, peer, check }))
     }
 
     /// Reads the files anew, for one connection.
@@ -59,7 +86,7 @@ impl ClientTls {
         let time = Arc::new(Watch(Arc::clone(&self.0.clock)));
         let config = ClientConfig::builder_with_details(Arc::clone(&self.0.provider), time);
         let config = config.with_protocol_versions(&[&TLS13, &TLS12]).map_err(|error| broken(&error))?;
-        let config = config.with_webpki_verifier(material.verifier);
+        let config = self.0.check.applied(config, material.verifier);
         let mut config = match material.identity {
             Some(identity) => {
                 let resolver: Arc<dyn ResolvesClientCert> = Arc::new(SingleCertAndKey::from(identity.certificate));
@@ -76,9 +103,9 @@ impl ClientTls {
     /// TLS was still beginning.
     #[must_use]
     pub fn explain(&self, error: &(dyn StdError + 'static), handshake: bool) -> Option<Refusal> {
-        let Inner { host, port, files, clock, report, .. } = &*self.0;
+        let Inner { peer, host, port, files, clock, report, .. } = &*self.0;
         let now = clock.now();
-        let at = Circumstances { host, port: *port, files, own: report.own(), now };
+        let at = Circumstances { peer: *peer, host, port: *port, files, own: report.own(), now };
         let refusal = explain(error, handshake, &at)?;
         report.failed(&refusal.sentence, now);
         Some(refusal)
@@ -93,6 +120,12 @@ impl ClientTls {
     #[must_use]
     pub fn report(&self) -> &Report {
         &self.0.report
+    }
+
+    /// Days until our own certificate ends, negative once it is over; none without one.
+    #[must_use]
+    pub fn days_left(&self) -> Option<i64> {
+        self.0.report.certificate(self.0.clock.now().wall).days_left
     }
 
     /// Reads and checks the files, and tells how they are.

@@ -22,7 +22,6 @@ const LOOK_AT_CLOCK: Duration = Duration::from_secs(2);
 pub(super) struct Reporter {
     pub(super) site: SiteId,
     pub(super) consumers: Vec<ConsumerId>,
-    pub(super) storage_limit: Option<u64>,
     pub(super) store: StoreHandle,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) telemetry: Telemetry,
@@ -77,6 +76,7 @@ impl Reporter {
             boot: now.boot,
             clock: now.quality,
             degraded: self.degraded.borrow_and_update().clone(),
+            disk: self.store.disk().borrow().name(),
             salvage: self.store.salvage().map(|&Salvage { at, epoch, kept, lost, .. }| Salvaged {
                 at,
                 from: epoch,
@@ -101,11 +101,12 @@ impl Reporter {
         }
         let bytes = self.known(self.store.reader().bytes().await);
         let [sales, presence, trace] = lanes;
+        let disk = *self.store.disk().borrow();
         Status {
+            storage: Storage { bytes, limit: Some(disk.limit), days_left: disk.days_left, state: condition.disk },
             condition,
             at: self.clock.now().wall,
             lanes: Lanes { sales, presence, trace },
-            storage: Storage { bytes, limit: self.storage_limit, days_left: None },
         }
     }
 
@@ -128,6 +129,7 @@ mod tests {
             boot: BootId(uuid::Uuid::nil()),
             clock: ClockQuality::Unsynced,
             degraded: Vec::new(),
+            disk: "ok",
             salvage: None,
         };
         let second = Duration::from_secs;

@@ -32,14 +32,16 @@ pub(super) struct Lanes {
 }
 
 /// The disk.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub(super) struct Storage {
     /// Bytes the log takes; `None` when that could not be read.
     pub(super) bytes: Option<u64>,
     /// Bytes it may take.
     pub(super) limit: Option<u64>,
-    /// Days until it takes them, at the rate of now; `None` when that is not known.
-    pub(super) days_left: Option<u32>,
+    /// Days until something unacknowledged would have to go, if nobody acknowledged anything; `None` until it is known.
+    pub(super) days_left: Option<f64>,
+    /// `ok`, `shedding` or `not_stored`.
+    pub(super) state: &'static str,
 }
 
 /// What changes seldom: a change of it is told at once, the rest each minute.
@@ -57,6 +59,9 @@ pub(super) struct Condition {
     pub(super) clock: ClockQuality,
     /// Parts that do not work as they should.
     pub(super) degraded: Vec<String>,
+    /// State of the disk; told among what is said of it.
+    #[serde(skip)]
+    pub(super) disk: &'static str,
     /// What came of the newest damaged database, if there ever was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) salvage: Option<Salvaged>,
@@ -76,7 +81,7 @@ pub(super) struct Salvaged {
 }
 
 /// The whole of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Status {
     /// What changes seldom.
     pub(super) condition: Condition,
@@ -123,14 +128,15 @@ mod tests {
                 boot: BootId(nil),
                 clock: ClockQuality::Synced,
                 degraded: vec!["ble".into()],
+                disk: "ok",
                 salvage: None,
             },
             at: Timestamp::UNIX_EPOCH,
             lanes: Lanes { sales: lane(9), presence: lane(8), trace: LaneStatus::default() },
-            storage: Storage { bytes: Some(65_536), limit: None, days_left: None },
+            storage: Storage { bytes: Some(65_536), limit: Some(4_294_967_296), days_left: Some(41.5), state: "ok" },
         };
         let text = String::from_utf8(status.to_json()).expect("text");
-        insta::assert_snapshot!(text, @r#"{"state":"online","site":"hel-01","epoch":"00000000-0000-0000-0000-000000000000","version":"0.1.0","boot":"00000000-0000-0000-0000-000000000000","clock":"synced","degraded":["ble"],"at":"1970-01-01T00:00:00.000000Z","lanes":{"sales":{"first":1,"last":9,"acked":{"cloud":7}},"presence":{"first":1,"last":8,"acked":{"cloud":7}},"trace":{"first":null,"last":0,"acked":{}}},"storage":{"bytes":65536,"limit":null,"days_left":null}}"#);
+        insta::assert_snapshot!(text, @r#"{"state":"online","site":"hel-01","epoch":"00000000-0000-0000-0000-000000000000","version":"0.1.0","boot":"00000000-0000-0000-0000-000000000000","clock":"synced","degraded":["ble"],"at":"1970-01-01T00:00:00.000000Z","lanes":{"sales":{"first":1,"last":9,"acked":{"cloud":7}},"presence":{"first":1,"last":8,"acked":{"cloud":7}},"trace":{"first":null,"last":0,"acked":{}}},"storage":{"bytes":65536,"limit":4294967296,"days_left":41.5,"state":"ok"}}"#);
     }
 
     #[test]

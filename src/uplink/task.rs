@@ -56,8 +56,6 @@ pub struct Options {
     pub client_id: String,
     /// How patient to be with the line.
     pub line: Line,
-    /// Bytes the log may take, for the status.
-    pub storage_limit: Option<u64>,
 }
 
 impl fmt::Debug for Options {
@@ -133,7 +131,6 @@ impl Uplink {
         let reporter = Reporter {
             site: options.site.clone(),
             consumers,
-            storage_limit: options.storage_limit,
             store,
             clock,
             telemetry: telemetry.clone(),

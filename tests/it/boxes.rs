@@ -6,7 +6,7 @@ use std::sync::Arc;
 use showfloor::{
     domain::{Clock, ConsumerId, Lane, Registry, SiteId, Vehicle, VehicleStatus},
     showroom::{CloudCommand, Command},
-    store::{self, GroupCommit, Store, StoreHandle, Writer},
+    store::{self, GroupCommit, StorageOptions, Store, StoreHandle, Writer},
     telemetry::{Ailments, SystemClock, Telemetry},
     uplink::{self, Uplink},
 };
@@ -44,6 +44,8 @@ impl Boxes {
                 group: GroupCommit::default(),
                 ailments: Ailments::default(),
                 breathe: Arc::new(|| ()),
+                // Two hundred reserves would be gigabytes.
+                storage: StorageOptions { reserve_bytes: 0, ..StorageOptions::default() },
             })
             .expect("opens");
             writer.run_thread().expect("runs");
@@ -56,7 +58,6 @@ impl Boxes {
                 site: site.clone(),
                 consumers: vec![consumer.clone()],
                 client_id: format!("showfloor-{site}-uplink"),
-                storage_limit: None,
                 line: uplink::Line::default(),
             };
             let degraded = tokio::sync::watch::channel(Vec::new()).1;

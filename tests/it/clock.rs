@@ -27,7 +27,7 @@ const BOOTS: [&str; 3] = [
 
 /// Unix seconds of the machine that tests.
 #[allow(clippy::disallowed_methods)] // what the clock under test is held against
-fn truth() -> i64 {
+pub fn truth() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     i64::try_from(since.as_secs()).expect("fits")
 }
@@ -43,7 +43,7 @@ fn libfaketime() -> PathBuf {
 }
 
 /// The box's wall clock and what its kernel says of it.
-struct Hands(PathBuf);
+pub struct Hands(PathBuf);
 
 impl Hands {
     fn of(showroom: &mut Showroom) -> Self {
@@ -63,7 +63,7 @@ impl Hands {
     }
 
     /// The wall clock goes on from `seconds`, and the kernel calls it `quality`.
-    fn set(&self, seconds: i64, quality: &str) {
+    pub fn set(&self, seconds: i64, quality: &str) {
         // Each is there whole or not at all, and no time is vouched for that is not meant.
         for (name, text) in [
             ("quality", "unsynced".to_owned()),
@@ -77,16 +77,17 @@ impl Hands {
     }
 }
 
-struct Site {
+/// A box with such a clock.
+pub struct Site {
     showroom: Showroom,
-    hands: Hands,
-    world: World,
+    pub hands: Hands,
+    pub world: World,
     service: String,
-    broker: Broker,
+    pub broker: Broker,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let broker = Broker::start();
         let mut showroom = Showroom::new("hel-01", SITE, broker.port);
         let text = fs::read_to_string(showroom.config()).expect("read").replace("\"payload\"", "\"arrival\"");
@@ -97,7 +98,7 @@ impl Site {
         Self { showroom, hands, world, service, broker }
     }
 
-    fn boot(&mut self, boot: usize) {
+    pub fn boot(&mut self, boot: usize) {
         let id = self.showroom.env.iter_mut().find(|(name, _)| *name == "SHOWFLOOR_BOOT_ID").expect("is set");
         id.1 = BOOTS[boot].into();
         self.showroom.start();
@@ -107,7 +108,7 @@ impl Site {
         serde_json::from_str(&get(self.showroom.http, "/api/v1/status", Some(&self.service)).1).expect("JSON")
     }
 
-    fn events(&self) -> Vec<Value> {
+    pub fn events(&self) -> Vec<Value> {
         let body = get(self.showroom.http, "/api/v1/events?limit=1000&after=0", Some(&self.service)).1;
         let page: Value = serde_json::from_str(&body).expect("JSON");
         page["events"].as_array().expect("events").clone()
@@ -118,7 +119,7 @@ impl Site {
     }
 
     /// Waits until the newest word about the clock, in each lane, is a step of about so many seconds.
-    fn wait_for_word(&self, words: usize, step_s: f64) {
+    pub fn wait_for_word(&self, words: usize, step_s: f64) {
         wait_for("a word about the clock", || (self.of_kind("clock.synced").len() >= 3 * words).then_some(()));
         let told = self.of_kind("clock.synced");
         for word in &told[3 * (words - 1)..] {

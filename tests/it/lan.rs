@@ -238,8 +238,11 @@ fn a_visitor_near_a_car_they_wish_for_is_told_and_forgotten_when_erased() {
     assert_eq!(tablet.hear("CUSTOMER_ENTERED")["payload"]["customerName"], "Aino");
     let near = tablet.hear("CUSTOMER_NEAR_INTEREST");
     assert_eq!((&near["payload"]["vehicles"][0]["vehicleId"], &near["pos"]), (&json!("V0"), &Value::Null));
-    let positions = tablet.hear("POSITIONS");
-    assert_eq!(positions["payload"]["items"].as_array().map(Vec::len), Some(1));
+    // The floor may have been told while nobody was on it yet.
+    wait_for("their position", || {
+        let told = tablet.frames().into_iter().filter(|f| f["type"] == "POSITIONS");
+        told.filter_map(|f| f["payload"]["items"].as_array().map(Vec::len)).find(|shown| *shown == 1)
+    });
     world.command("customer.erase", &json!({"id": customer}));
     let gone = wait_for("the name to be gone", || {
         let frames = tablet.frames();
@@ -278,4 +281,31 @@ fn a_broker_that_dies_and_comes_back_is_found_again_and_tablets_are_told() {
     world.hear("status", |status| status["state"] == "online");
     let pull = json!({"id": "p", "lane": "presence", "epoch": null, "after": 0, "max_events": 9, "max_bytes": 9999, "wait_ms": 5000});
     assert!(world.pull("cloud", &pull)["count"].as_u64() >= Some(1));
+}
+
+#[test]
+fn a_resume_over_what_is_gone_begins_anew_and_says_so() {
+    let mut lan = lan();
+    assert_eq!(lan.showroom.stop(), 0);
+    let text = fs::read_to_string(lan.showroom.config()).expect("read");
+    let keep = "dir = \"data\"\nkeep_days = { sales = 0, presence = 0, trace = 0 }";
+    fs::write(lan.showroom.config(), text.replace("dir = \"data\"", keep)).expect("written");
+    lan.showroom.start();
+    let world = lan.stock(300);
+    let tablet = lan.connect(&lan.staff, "");
+    let epoch = tablet.hear("INITIAL_STATE")["epoch"].clone();
+    world.publish_to_box("ack/cloud", &json!({"lane": "sales", "epoch": epoch, "upto": 300}));
+    world.hear("acked/cloud", |acked| acked["acked"] == 300);
+    // The newest 256 positions stay, the rest is gone.
+    let gone: Value = wait_for("the retention", || {
+        let (_, body) = get(lan.showroom.http, "/api/v1/events?limit=1", Some(&lan.service));
+        serde_json::from_str(&body).ok().filter(|page: &Value| page["gone"].as_u64() > Some(0))
+    });
+    assert!(gone["events"][0]["pos"].as_u64() > gone["gone"].as_u64());
+    let epoch = epoch.as_str().expect("text");
+    let late = lan.connect(&lan.staff, &format!("&resume={epoch}:1"));
+    assert_eq!(late.hear("RESET")["payload"]["reason"], "gone");
+    assert_eq!(late.hear("INITIAL_STATE")["payload"]["vehicles"].as_array().map(Vec::len), Some(300), "all are there");
+    let near = lan.connect(&lan.staff, &format!("&resume={epoch}:{}", gone["gone"]));
+    near.hear("RESUMED");
 }

@@ -78,6 +78,27 @@ fn one_collector_empties_two_hundred_boxes_into_a_file() {
     assert_eq!(boxes.acknowledged(Lane::Sales), boxes.heads(Lane::Sales));
 }
 
+/// Each box still holds three questions of the collector that was killed, and tells the next that they are superseded: twice
+/// as many answers come at once as there are lanes, and those that find no room must be asked for again at once and not when
+/// the patience of a minute is over.
+#[test]
+fn a_collector_that_takes_over_hears_every_box_at_once() {
+    let broker = Broker::start();
+    let boxes = Boxes::start(BOXES, broker.port);
+    boxes.write(0, 5);
+    let written: u64 = Lane::ALL.iter().flat_map(|lane| boxes.heads(*lane)).map(|(_, head)| head).sum();
+    let dir = tempfile::TempDir::new().expect("a directory");
+    let list = dir.path().join("sites");
+    fs::write(&list, boxes.sites().map(ToString::to_string).collect::<Vec<_>>().join("\n")).expect("written");
+    for name in ["first", "second"] {
+        let into = format!("sqlite:{}", dir.path().join(name).display());
+        let sites = ["--sites-file", list.to_str().expect("text")];
+        let mut collector = Collecting::start(broker.port, &sites, &into);
+        wait_for("all of it", || (collector.metric("showfloor_collect_events_total") == written).then_some(()));
+        collector.kill();
+    }
+}
+
 /// Processor time of a process so far, seconds.
 fn cpu(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");

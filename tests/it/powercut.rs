@@ -32,13 +32,14 @@ fn setup(binary: &str, seed: u64, keep: &Path) -> Setup {
     Setup { binary: PathBuf::from(binary), seed, cuts: 10, fault: None, keep: keep.to_owned() }
 }
 
-/// Databases of three cuts each until something is lost; what was wrong.
+/// Databases of three cuts each until something is lost; what was wrong then. One that only noticed that it had gone back,
+/// and could salvage all of it, is passed over.
 fn losses(setup: &Setup) -> Vec<String> {
     let found = |summary: Summary| summary.failures.into_iter().flat_map(|failed| failed.problems);
-    (0..8)
+    (0..20)
         .map(|seed| Setup { seed, cuts: 3, ..setup.clone() })
         .map(|setup| found(cuts(&setup, 6, |_| ()).expect("the harness works")).collect::<Vec<_>>())
-        .find(|problems| !problems.is_empty())
+        .find(|problems| problems.iter().any(|problem| problem.starts_with("LOST: ")))
         .unwrap_or_default()
 }
 
@@ -74,7 +75,7 @@ fn a_program_that_does_not_sync_its_commits_is_found_out() {
     fs::write(&program, bytes).expect("written");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("made to run");
     let problems = losses(&setup(program.to_str().expect("text"), 0, dir.path()));
-    assert!(problems.iter().any(|problem| problem.starts_with("LOST: ")), "{problems:?}");
+    assert!(!problems.is_empty(), "nothing was lost");
 }
 
 /// What a program does that answers and commits afterwards: the sync is answered at once and done some writes later.
@@ -84,10 +85,10 @@ fn a_program_that_answers_before_its_commit_is_on_disk_is_found_out() {
         return;
     }
     let dir = tempfile::TempDir::new().expect("a directory");
-    let late = Fault::new(Answer::Late(30)).on(Kind::Sync).of("showfloor.sqlite-wal");
+    let late = Fault::new(Answer::Late(60)).on(Kind::Sync).of("showfloor.sqlite-wal");
     let setup = Setup { fault: Some(late), ..setup(env!("CARGO_BIN_EXE_showfloor"), 0, dir.path()) };
     let problems = losses(&setup);
-    assert!(problems.iter().any(|problem| problem.starts_with("LOST: ")), "{problems:?}");
+    assert!(!problems.is_empty(), "nothing was lost");
 }
 
 #[test]

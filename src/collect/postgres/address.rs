@@ -2,35 +2,40 @@
 
 use std::{fmt, str::FromStr};
 
-use tokio_postgres::{
-    Config,
-    config::{Host, SslMode},
-};
+use tokio_postgres::{Config, config::Host};
 
-use super::{super::options::OptionError, password};
+use super::{
+    super::options::OptionError,
+    password,
+    ssl::{Asked, Ssl},
+};
+use crate::tls::ClientTls;
 
 /// `postgres://user@host:port/database`, or a unix socket as `postgres:///database?host=/run/postgresql`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Address(Config);
+#[derive(Clone)]
+pub struct Address {
+    config: Config,
+    ssl: Ssl,
+}
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "postgres://")?;
-        if let Some(user) = self.0.get_user() {
+        if let Some(user) = self.config.get_user() {
             write!(f, "{user}@")?;
         }
-        for (n, host) in self.0.get_hosts().iter().enumerate() {
+        for (n, host) in self.config.get_hosts().iter().enumerate() {
             let comma = if n > 0 { "," } else { "" };
             match host {
                 Host::Tcp(name) => write!(f, "{comma}{name}")?,
                 Host::Unix(path) => write!(f, "{comma}{}", path.display())?,
             }
-            let ports = self.0.get_ports();
+            let ports = self.config.get_ports();
             if let Some(port) = ports.get(n).or(ports.first()) {
                 write!(f, ":{port}")?;
             }
         }
-        write!(f, "/{}", self.0.get_dbname().unwrap_or_default())
+        write!(f, "/{}", self.config.get_dbname().unwrap_or_default())
     }
 }
 
@@ -46,45 +51,38 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, OptionError> {
         // The text may hold a password: it is not repeated.
         let refuse = |why: &str| Err(OptionError(format!("this is no address of PostgreSQL: {why}")));
-        if ["verify-full", "verify-ca", "allow"].iter().any(|mode| text.contains(&format!("sslmode={mode}"))) {
-            return refuse(NO_TLS);
-        }
-        let config: Config = match text.parse() {
+        let (text, asked) = Asked::take(text);
+        let mut config: Config = match text.parse() {
             Ok(config) => config,
             Err(_) => return refuse("use postgres://user@host:port/database"),
         };
         if config.get_hosts().is_empty() || config.get_user().is_none() {
             return refuse("name host and user, as in postgres://user@host:port/database");
         }
-        match config.get_ssl_mode() {
-            SslMode::Disable => Ok(Self(config)),
-            SslMode::Prefer if config.get_hosts().iter().all(is_near) => Ok(Self(config)),
-            SslMode::Prefer => refuse(
-                "this version speaks to it in clear only; say ?sslmode=disable if the network is your own, or put a \
-                 proxy with TLS on this machine",
-            ),
-            _ => refuse(NO_TLS),
-        }
-    }
-}
-
-const NO_TLS: &str = "TLS to PostgreSQL is not in this version; put a proxy with TLS on this machine (such as PgBouncer in \
-    session mode) and connect to that";
-
-/// On this machine.
-fn is_near(host: &Host) -> bool {
-    match host {
-        Host::Unix(_) => true,
-        Host::Tcp(name) => {
-            name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        match asked.settle(&mut config) {
+            Ok(ssl) => Ok(Self { config, ssl }),
+            Err(why) => refuse(why),
         }
     }
 }
 
 impl Address {
+    /// How connections are secured.
+    pub(super) fn ssl(&self) -> &Ssl {
+        &self.ssl
+    }
+
+    /// The files of TLS, where there are any.
+    pub(in crate::collect) fn tls(&self) -> Option<&ClientTls> {
+        match &self.ssl {
+            Ssl::Checked(tls) => Some(tls),
+            Ssl::Clear | Ssl::Unchecked => None,
+        }
+    }
+
     /// With the password, wherever it is from: the address, `PGPASSWORD`, or the password file.
     pub(super) fn config(&self) -> Config {
-        let mut config = self.0.clone();
+        let mut config = self.config.clone();
         if config.get_password().is_none()
             && let Some(found) = password::find(&config)
         {
@@ -110,6 +108,10 @@ mod tests {
             ("postgresql://anna@localhost/floor", "postgres://anna@localhost:5432/floor"),
             ("postgres://anna@/floor?host=/run/postgresql", "postgres://anna@/run/postgresql/floor"),
             ("postgres://anna:secret@db.example/floor?sslmode=disable", "postgres://anna@db.example:5432/floor"),
+            (
+                "postgres://anna:secret@db.example/floor?sslmode=verify-full&sslrootcert=ca.pem",
+                "postgres://anna@db.example:5432/floor",
+            ),
         ] {
             let address: Address = text.parse().expect("reads");
             assert_eq!((address.to_string().as_str(), format!("{address:?}").as_str()), (shown, shown));
@@ -120,8 +122,7 @@ mod tests {
     fn what_would_go_in_clear_unasked_is_refused_without_showing_the_password() {
         for (text, says) in [
             ("postgres://anna:secret@db.example/floor", "sslmode=disable"),
-            ("postgres://anna:secret@db.example/floor?sslmode=require", "TLS to PostgreSQL"),
-            ("postgres://anna:secret@127.0.0.1/floor?sslmode=verify-full", "TLS to PostgreSQL"),
+            ("postgres://anna:secret@127.0.0.1/floor?sslmode=verify-full", "sslrootcert=FILE"),
             ("postgres://anna:secret@127.0.0.1:x/floor", "use postgres://"),
             ("postgres:///floor", "name host and user"),
         ] {

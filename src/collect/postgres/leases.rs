@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::{
     address::Address,
     link::{Link, explain},
+    ssl::Ssl,
 };
 use crate::{
     collect::{
@@ -82,6 +83,12 @@ impl Leases {
         let names: Vec<String> = sites.iter().map(SiteId::to_string).collect();
         let roster = hex::encode(&Sha256::digest(names.join("\n"))[..8]);
         let link = Link::open(address).await?;
+        if matches!(address.ssl(), Ssl::Unchecked) {
+            tracing::warn!(
+                database = %address,
+                "sslmode=require without sslrootcert encrypts, but does not check who answers; sslmode=verify-full does"
+            );
+        }
         link.make_tables(address).await?;
         let consumer = options.consumer.to_string();
         let registered = link.client.execute(REGISTER, &[&consumer, &names]).await;
@@ -168,11 +175,17 @@ impl Leases {
     }
 
     async fn leave(self) {
-        if let Some(link) = self.link {
-            let gone = tokio::time::timeout(BEAT, link.client.execute(LEAVE, &[&self.me])).await;
-            if !matches!(gone, Ok(Ok(_))) {
-                tracing::debug!("the other collectors will find out by themselves that this one is gone");
-            }
+        let Self { address, link, me, .. } = self;
+        // A server that was away since the last beat may be there again.
+        let gone = async {
+            let link = match link.filter(|link| !link.client.is_closed()) {
+                Some(link) => link,
+                None => Link::open(&address).await.ok()?,
+            };
+            link.client.execute(LEAVE, &[&me]).await.ok()
+        };
+        if !matches!(tokio::time::timeout(BEAT, gone).await, Ok(Some(_))) {
+            tracing::debug!("the other collectors will find out by themselves that this one is gone");
         }
     }
 }

@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio_postgres::{Client, Config, Error, NoTls, error::SqlState};
+use tokio_postgres::{Client, Config, Error, NoTls, Socket, error::SqlState, tls::MakeTlsConnect};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{super::error::CollectError, address::Address};
+use super::{super::error::CollectError, address::Address, ssl::Ssl};
+use crate::tls::{ClientTls, Session, TlsError, unchecked};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Data that nobody acknowledges for so long: the server is gone.
 const SILENCE: Duration = Duration::from_secs(20);
+const CONNECTING: &str = "connecting";
+/// How the library says that there is none.
+const NO_TLS: &str = "server does not support TLS";
 const VERSION: i32 = 1;
 /// Any number, as long as all collectors take the same: one of them makes the tables.
 const MAKING_TABLES: i64 = 0x5348_4f57_464c_4f52;
@@ -32,17 +37,38 @@ impl Link {
         let mut config: Config = address.config();
         config.application_name("showfloor-collect").connect_timeout(CONNECT_WITHIN);
         config.keepalives_idle(SILENCE).tcp_user_timeout(SILENCE);
-        let failed = |error| explain(address, "connecting", &error);
-        let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
+        let secured = |session: Session| MakeRustlsConnect::new((*session).clone());
+        let unusable = |error: TlsError| CollectError::Database {
+            database: address.to_string(),
+            doing: CONNECTING,
+            source: error.into(),
+            // Somebody may just be putting a new certificate there.
+            passing: true,
+        };
+        let link = match address.ssl() {
+            Ssl::Clear => Self::begin(&config, NoTls).await,
+            Ssl::Unchecked => Self::begin(&config, secured(unchecked().map_err(unusable)?)).await,
+            Ssl::Checked(tls) => Self::begin(&config, secured(tls.open().await.map_err(unusable)?)).await,
+        };
+        let link = link.map_err(|error| explain(address, CONNECTING, &error))?;
+        link.make_safe(address).await?;
+        address.tls().into_iter().for_each(ClientTls::stands);
+        Ok(link)
+    }
+
+    async fn begin<T>(config: &Config, tls: T) -> Result<Self, Error>
+    where
+        T: MakeTlsConnect<Socket>,
+        T::Stream: Send + 'static,
+    {
+        let (client, connection) = config.connect(tls).await?;
         let mut driver = JoinSet::new();
         driver.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to PostgreSQL ended");
             }
         });
-        let link = Self { client, _driver: driver };
-        link.make_safe(address).await?;
-        Ok(link)
+        Ok(Self { client, _driver: driver })
     }
 
     async fn make_safe(&self, address: &Address) -> Result<(), CollectError> {
@@ -91,12 +117,17 @@ impl Link {
 pub(super) fn explain(address: &Address, doing: &'static str, error: &Error) -> CollectError {
     let text = if let Some(known) = error.as_db_error() {
         format!("{} (SQLSTATE {})", known.message(), known.code().code())
+    } else if let Some(refusal) = address.tls().and_then(|tls| tls.explain(error, false)) {
+        refusal.sentence
     } else {
         let mut text = error.to_string();
         let mut cause = std::error::Error::source(error);
         while let Some(error) = cause {
             text = format!("{text}: {error}");
             cause = error.source();
+        }
+        if text.contains(NO_TLS) {
+            text.push_str("; switch ssl on there, or say sslmode=disable if the network is your own");
         }
         text
     };

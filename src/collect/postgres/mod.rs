@@ -8,6 +8,7 @@ mod leases;
 mod link;
 mod password;
 mod rows;
+mod ssl;
 mod store;
 
 pub use address::Address;

@@ -18,6 +18,8 @@ pub(super) const LOG_COLUMNS: usize = 19;
 pub(super) enum Find<'a> {
     /// Of the log; its columns but the position.
     Event { pos: i64, columns: Vec<Value<'a>>, sum: Option<i64> },
+    /// What settled when it left the log; its columns but the position.
+    Settled { slot: &'a str, pos: i64, columns: Vec<Value<'a>>, sum: Option<i64> },
     /// A key of a subject.
     Key { subject: &'a str, key: [u8; 32] },
     /// The head of a lane.
@@ -62,6 +64,12 @@ fn of_table(row: i64, columns: Vec<Value<'_>>) -> Option<Find<'_>> {
             sane.and(x.real()).and(y.real()).map(|_| Find::OpenVisit(columns))
         }
         [Value::Null, ..] if columns.len() >= LOG_COLUMNS => event(row, columns),
+        [Value::Text(slot), Value::Null, ..] if columns.len() > LOG_COLUMNS => {
+            match event(row, columns[1..].to_vec())? {
+                Find::Event { pos, columns, sum } => Some(Find::Settled { slot, pos, columns, sum }),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }

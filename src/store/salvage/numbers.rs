@@ -93,7 +93,7 @@ fn settle_lane(conn: &Connection, lane: Lane, at_least: u64, known: &[Gap], loss
     }
     let mut newly = 0;
     for gap in gaps {
-        rows::insert_gap(conn, lane, &gap)?;
+        crate::store::gaps::put(conn, lane, &gap)?;
         newly += if gap.at == loss.at && gap.reason == loss.reason { gap.count } else { 0 };
     }
     conn.execute("UPDATE lane SET head = ?2 WHERE lane = ?1", params![lane_int(lane), int(next - 1)])?;

@@ -26,7 +26,7 @@ use crate::{
         mark::Mark,
         open::keep_meta,
         projections,
-        rows::{LogRow, count, log_columns},
+        rows::{self, LogRow, count, log_columns},
         schema,
         seal::{self, Keyring},
         sum::Sum,
@@ -78,7 +78,6 @@ pub(super) struct Rescue<'a> {
     numbers: Numbers,
     visits: Visits,
     erased: Vec<[u8; 16]>,
-    kept: u64,
 }
 
 impl<'a> Rescue<'a> {
@@ -93,7 +92,6 @@ impl<'a> Rescue<'a> {
             numbers: Numbers::default(),
             visits: Visits::default(),
             erased: Vec::new(),
-            kept: 0,
         })
     }
 
@@ -109,6 +107,7 @@ impl<'a> Rescue<'a> {
         }
         let Orders { mark, lanes, now, .. } = self.orders;
         let lost = std::mem::take(&mut self.numbers).settle(&self.conn, mark, lanes, now.wall)?;
+        let kept = rows::count_lanes(&self.conn)?;
         let identity = self.orders.identity;
         if let Some(site) = &identity.site {
             keep_meta(&self.conn, "site", site)?;
@@ -121,7 +120,7 @@ impl<'a> Rescue<'a> {
         std::mem::take(&mut self.visits).reopen(&self.conn)?;
         let Note { cause, copy, .. } = self.orders.note;
         let (cause, at, copy) = (cause.clone(), self.orders.now.wall, dir.path(copy));
-        let salvage = Salvage { at, cause, epoch: self.epoch(), kept: self.kept, lost, copy };
+        let salvage = Salvage { at, cause, epoch: self.epoch(), kept, lost, copy };
         salvage.write(&self.conn)?;
         self.forget_again()?;
         self.conn.execute_batch("COMMIT")?;
@@ -136,6 +135,7 @@ impl<'a> Rescue<'a> {
     fn take(&mut self, find: Find<'_>) -> Result<(), DbError> {
         match find {
             Find::Event { pos, columns, .. } => self.take_event(pos, columns)?,
+            Find::Settled { slot, pos, columns, sum } => self.take_settled(slot, pos, columns, sum)?,
             Find::Key { subject, key } => self.keys.found(subject, key),
             Find::Head { lane, head } => self.numbers.head(lane, head),
             Find::Pos(pos) => self.numbers.pos(pos),
@@ -179,6 +179,24 @@ impl<'a> Rescue<'a> {
         self.insert(sql, &columns)
     }
 
+    /// What settled goes in as it stands; it is sent to nobody, and needs no origin.
+    fn take_settled<'b>(
+        &mut self,
+        slot: &'b str,
+        pos: i64,
+        columns: Vec<Value<'b>>,
+        sum: Option<i64>,
+    ) -> Result<(), DbError> {
+        let sum = sum.map_or(Value::Null, Value::Int);
+        let columns: Vec<_> = [Value::Text(slot), Value::Int(pos)].into_iter().chain(columns).chain([sum]).collect();
+        let sql = concat!(
+            "INSERT OR IGNORE INTO settled (slot, ",
+            log_columns!(),
+            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
+        );
+        self.insert(sql, &columns)
+    }
+
     fn insert(&mut self, sql: &str, columns: &[Value<'_>]) -> Result<(), DbError> {
         match self.conn.prepare_cached(sql)?.execute(params_from_iter(columns)) {
             // A row of a shape that the tables do not take is none of ours.
@@ -199,7 +217,7 @@ impl<'a> Rescue<'a> {
             (self.orders.breathe)();
             let page: Vec<LogRow> = self
                 .conn
-                .prepare_cached(projections::LOG_AFTER)?
+                .prepare_cached(projections::PLAYED_AFTER)?
                 .query_map([after, PAGE], LogRow::read)?
                 .collect::<Result<_, _>>()?;
             if page.is_empty() {
@@ -213,14 +231,16 @@ impl<'a> Rescue<'a> {
                 match row.into_event(&mut Keyring::new(&self.conn)) {
                     Ok(event) => self.follow(&event),
                     Err(DbError::Sql(cause)) => return Err(cause.into()),
-                    Err(_) => drop(self.conn.execute("DELETE FROM log WHERE pos = ?1", [after])?),
+                    Err(_) => {
+                        self.conn.execute("DELETE FROM log WHERE pos = ?1", [after])?;
+                        self.conn.execute("DELETE FROM settled WHERE pos = ?1", [after])?;
+                    }
                 }
             }
         }
     }
 
     fn follow(&mut self, event: &Event) {
-        self.kept += 1;
         self.keys.event(event);
         self.visits.event(event);
     }

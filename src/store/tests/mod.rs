@@ -2,7 +2,10 @@
 
 mod auditing;
 mod erasing;
+mod filling;
+mod keeping;
 mod model;
+mod month;
 mod opening;
 mod reading;
 mod submitting;

@@ -1,19 +1,19 @@
-//! Random work with restarts in between, beside a model that is only maps: what was answered stays answered, numbers have
-//! no holes, and the projections are what the log says.
+//! Random work with restarts and crashes in between, beside a model that is only maps: what was answered stays answered,
+//! numbers have no holes but gaps, nothing goes that may not, and the projections are what the log says.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use crate::{
-    domain::{Lane, LaneItem, Personal, Presence, SessionEnd, Vehicle, VehicleStatus},
+    domain::{BootId, GapReason, Lane, LaneItem, Personal, Presence, SessionEnd, Vehicle, VehicleStatus},
     showroom::{CloudCommand, Command, Dating, KioskCommand, StaffCommand, TestDriveRequest},
     store::{
-        LaneQuery, Receipt, SubmitError,
+        LaneQuery, Receipt, StorageOptions, SubmitError,
         testing::{
             Place, Running, assign, car, customer_id, dump, entered, erase, exited, fact, kiosk, moved, person,
-            rebuilt, tag, visit_id,
+            rebuilt, tag, traced, visit_id,
         },
     },
 };
@@ -23,9 +23,29 @@ enum Step {
     Submit(Command),
     Record(Presence),
     Repeat(usize),
-    Acknowledge(u64),
-    Reopen,
+    Acknowledge(Lane, u64),
+    /// Hours pass.
+    Wait(i64),
+    /// The wall clock steps, by microseconds; it is right again after the next boot.
+    Leap(i64),
+    Reopen(Disk),
+    /// The process is gone between two commits.
+    Crash,
+    Reboot,
 }
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Disk {
+    Roomy,
+    /// Everything that may be shed is shed.
+    Crowded,
+}
+
+/// How long events stay at least, hours, in the order of the lanes.
+const KEEP_HOURS: [i64; 3] = [4, 2, 1];
+const HOUR_NS: i64 = 3_600_000_000_000;
+const YEAR_US: i64 = 365 * 86_400_000_000;
+const TEN_MINUTES_US: i64 = 600_000_000;
 
 fn cloud() -> impl Strategy<Value = Command> {
     let status = prop_oneof![Just(VehicleStatus::Available), Just(VehicleStatus::Reserved), Just(VehicleStatus::Sold)];
@@ -77,6 +97,7 @@ fn presence() -> impl Strategy<Value = Presence> {
             spot: format!("spot-V{spot}").parse().ok(),
             seconds: 4.0,
         }),
+        (0..2_u128).prop_map(|n| traced(n, 3)),
     ]
 }
 
@@ -86,8 +107,12 @@ fn step() -> impl Strategy<Value = Step> {
         5 => floor().prop_map(Step::Submit),
         5 => presence().prop_map(Step::Record),
         2 => any::<usize>().prop_map(Step::Repeat),
-        1 => (0..40_u64).prop_map(Step::Acknowledge),
-        1 => Just(Step::Reopen),
+        3 => (0..3_usize, 0..40_u64).prop_map(|(lane, upto)| Step::Acknowledge(Lane::ALL[lane], upto)),
+        2 => (0..3_i64).prop_map(Step::Wait),
+        1 => prop_oneof![Just(50 * YEAR_US), Just(-TEN_MINUTES_US)].prop_map(Step::Leap),
+        1 => prop_oneof![2 => Just(Disk::Roomy), 1 => Just(Disk::Crowded)].prop_map(Step::Reopen),
+        1 => Just(Step::Crash),
+        1 => Just(Step::Reboot),
     ]
 }
 
@@ -97,8 +122,16 @@ struct Model {
     answers: Vec<(Command, Result<u64, String>)>,
     cars: BTreeMap<String, Vehicle>,
     names: BTreeMap<u128, Option<String>>,
-    cursor: u64,
+    cursors: [u64; 3],
     pos: u64,
+    /// Hours since the start.
+    now: i64,
+    /// How far the wall clock leapt, microseconds.
+    leapt: i64,
+    /// When each event of each lane was written, by the hours of the model.
+    written: [Vec<i64>; 3],
+    /// Whether anything may have been shed.
+    crowded: bool,
 }
 
 fn outcome(answer: Result<Receipt, SubmitError>, repeated: bool) -> Result<u64, String> {
@@ -139,15 +172,56 @@ impl Model {
         }
     }
 
-    async fn acknowledge(&mut self, store: &Running, upto: u64) {
+    async fn acknowledge(&mut self, store: &Running, lane: Lane, upto: u64) {
         let epoch = store.handle.epoch();
-        let answer = store.handle.acknowledge("cloud".parse().expect("id"), Lane::Sales, epoch, upto).await;
-        if upto <= store.handle.heads().borrow().of(Lane::Sales) {
-            self.cursor = self.cursor.max(upto);
-            assert_eq!(answer, Ok(self.cursor));
+        let answer = store.handle.acknowledge("cloud".parse().expect("id"), lane, epoch, upto).await;
+        let cursor = &mut self.cursors[lane as usize];
+        if upto <= store.handle.heads().borrow().of(lane) {
+            *cursor = upto.max(*cursor);
+            assert_eq!(answer, Ok(*cursor));
         } else {
             assert!(answer.is_err());
         }
+    }
+
+    /// Notes when what is new was written; waits until it is.
+    async fn keep_time(&mut self, store: &Running) {
+        self.acknowledge(store, Lane::Sales, 0).await;
+        for (head, written) in store.handle.heads().borrow().lanes.into_iter().zip(&mut self.written) {
+            assert!(head as usize >= written.len(), "numbers only rise");
+            written.resize(head as usize, self.now);
+        }
+    }
+
+    /// Every number is one event or inside one gap, and nothing is in a gap that should not be.
+    async fn check_lane(&self, store: &Running, lane: Lane) -> u64 {
+        let query = LaneQuery { lane, after: 0, max_items: 10_000, max_bytes: usize::MAX };
+        let page = store.handle.reader().lane_page(query).await.expect("reads");
+        let (mut last, mut gone) = (0, 0);
+        for item in &page {
+            let first = match item {
+                LaneItem::Event(event) => event.seq,
+                LaneItem::Gap(gap) => {
+                    gone += gap.count;
+                    gap.from
+                }
+            };
+            assert_eq!(first, last + 1);
+            last = item.last_seq();
+            let LaneItem::Gap(gap) = item else { continue };
+            assert_eq!(gap.count, gap.to + 1 - gap.from);
+            match gap.reason {
+                GapReason::Retention => {
+                    assert!(gap.to <= self.cursors[lane as usize], "only what was acknowledged");
+                    let youngest = (gap.from..=gap.to).map(|seq| self.written[lane as usize][seq as usize - 1]).max();
+                    assert!(youngest.is_some_and(|at| self.now - at >= KEEP_HOURS[lane as usize]), "and is old");
+                }
+                GapReason::DiskFull => assert!(self.crowded && lane != Lane::Sales),
+                GapReason::Corruption => panic!("{gap:?}"),
+            }
+        }
+        assert_eq!(last, store.handle.heads().borrow().of(lane));
+        gone
     }
 
     async fn check(&self, store: &Running) {
@@ -159,16 +233,13 @@ impl Model {
         let reader = store.handle.reader();
         let heads = *store.handle.heads().borrow();
         let entries = reader.entries_after(0, 10_000).await.expect("reads");
-        let positions: Vec<u64> = entries.iter().map(|entry| entry.event.pos).collect();
-        assert_eq!(positions, (1..=heads.pos).collect::<Vec<_>>());
+        assert!(entries.windows(2).all(|pair| pair[0].event.pos < pair[1].event.pos));
         assert!(entries.windows(2).all(|pair| pair[0].event.id.0 < pair[1].event.id.0));
+        let mut gone = 0;
         for lane in Lane::ALL {
-            let query = LaneQuery { lane, after: 0, max_items: 10_000, max_bytes: usize::MAX };
-            let page = reader.lane_page(query).await.expect("reads");
-            assert!(page.iter().all(|item| matches!(item, LaneItem::Event(_))));
-            let seqs: Vec<u64> = page.iter().map(LaneItem::last_seq).collect();
-            assert_eq!(seqs, (1..=heads.of(lane)).collect::<Vec<_>>());
+            gone += self.check_lane(store, lane).await;
         }
+        assert_eq!(entries.len() as u64 + gone, heads.pos, "each position was one event");
         let picture = reader.picture().await.expect("reads");
         assert_eq!(picture.vehicles, self.cars.values().cloned().collect::<Vec<_>>());
         for n in 0..2 {
@@ -177,30 +248,85 @@ impl Model {
             assert_eq!(name, self.names.get(&customer_id(n).0.as_u128()).cloned());
         }
         let cursors = reader.cursors(&"cloud".parse().expect("id")).await.expect("reads");
-        assert_eq!(cursors, [self.cursor, 0, 0]);
+        assert_eq!(cursors, self.cursors);
     }
 }
 
+/// What a process leaves that is gone between two commits: file and write-ahead log as they are.
+fn crash(place: &mut Place) {
+    let after = tempfile::tempdir().expect("makes a directory");
+    let data = after.path().join("data");
+    fs::create_dir(&data).expect("makes a directory");
+    for name in ["showfloor.sqlite", "showfloor.sqlite-wal"] {
+        fs::copy(place.data().join(name), data.join(name)).expect("copies");
+    }
+    place.dir = after;
+}
+
+fn reboot(place: &Place, model: &mut Model) {
+    let leapt = std::mem::take(&mut model.leapt);
+    place.clock.set(|now| {
+        now.boot = BootId(uuid::Uuid::from_u128(now.boot.0.as_u128() + 1));
+        now.mono_ns = 0;
+        now.wall = now.wall.plus_micros(-leapt);
+    });
+}
+
+fn place() -> Place {
+    let mut place = Place::new();
+    let keep = KEEP_HOURS.map(|hours| Duration::from_hours(hours.unsigned_abs()));
+    place.storage = StorageOptions { keep, tail: 2, ..place.storage };
+    place
+}
+
 async fn play(steps: Vec<Step>) {
-    let place = Place::new();
+    let mut place = place();
     let mut model = Model::default();
     let mut store = place.run();
     for step in steps {
         match step {
             Step::Submit(command) => model.submit(&store, command).await,
-            Step::Record(presence) => store.handle.record(fact(5, presence), Dating::AsSaid).await.expect("is open"),
+            Step::Record(presence) => {
+                let dating = Dating::Ago(Duration::ZERO);
+                store.handle.record(fact(5, presence), dating).await.expect("is open");
+            }
             Step::Repeat(n) if !model.answers.is_empty() => {
                 let n = n % model.answers.len();
                 let (command, answer) = &model.answers[n];
                 assert_eq!(&outcome(store.keyed(&n.to_string(), command.clone()).await, true), answer);
             }
             Step::Repeat(_) => {}
-            Step::Acknowledge(upto) => model.acknowledge(&store, upto).await,
-            Step::Reopen => {
+            Step::Acknowledge(lane, upto) => model.acknowledge(&store, lane, upto).await,
+            Step::Wait(hours) => {
+                model.now += hours;
+                place.clock.set(|now| {
+                    now.mono_ns += hours * HOUR_NS;
+                    now.wall = now.wall.plus_micros(hours * HOUR_NS / 1_000);
+                });
+            }
+            Step::Leap(micros) => {
+                model.leapt += micros;
+                place.clock.set(|now| now.wall = now.wall.plus_micros(micros));
+            }
+            Step::Reopen(disk) => {
+                store.close().await;
+                model.crowded |= disk == Disk::Crowded;
+                place.storage.limit_bytes = if disk == Disk::Crowded { 0 } else { 1 << 32 };
+                store = place.run();
+            }
+            Step::Crash => {
+                model.keep_time(&store).await;
+                crash(&mut place);
                 store.close().await;
                 store = place.run();
             }
+            Step::Reboot => {
+                store.close().await;
+                reboot(&place, &mut model);
+                store = place.run();
+            }
         }
+        model.keep_time(&store).await;
     }
     model.check(&store).await;
     store.close().await;
@@ -212,7 +338,7 @@ async fn play(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn the_store_does_what_the_model_says(steps in proptest::collection::vec(step(), 1..60)) {

@@ -8,7 +8,7 @@ use crate::{
     showroom::{Command, Dating, KioskCommand},
     store::{
         Store, StoreHandle, SubmitError,
-        testing::{Place, entered, fact, kiosk, moved, person, stock},
+        testing::{Place, entered, fact, kiosk, moved, person, stock, traced},
     },
 };
 
@@ -164,10 +164,40 @@ fn a_full_disk_is_told_and_heals() {
     assert_eq!(kinds, ["customer.entered", "customer.moved"]);
 }
 
+/// The injected fault: SQLite may not use another page.
+#[test]
+fn when_sqlite_has_no_room_positions_go_and_the_next_command_is_stored() {
+    let place = Place::new();
+    let (handle, mut writer) = Store::open(place.options()).expect("opens");
+    let desk = writer.desk.as_mut().expect("does not run");
+    for n in 0..2_000 {
+        desk.transact(Some(Job::Record { fact: fact(1, traced(n, 60)), dating: Dating::AsSaid }));
+    }
+    let pages: i64 = desk.ledger.conn.query_row("PRAGMA page_count", [], |row| row.get(0)).expect("reads");
+    desk.ledger.conn.execute_batch(&format!("PRAGMA max_page_count = {}", pages + 1)).expect("is full");
+    let mut refused = 0;
+    for n in 0..200 {
+        let mut told = queue(&handle, stock(&format!("V{n}")));
+        let job = desk.jobs.try_recv().ok();
+        desk.transact(job);
+        refused += usize::from(told.try_recv().expect("is answered").is_err());
+    }
+    assert!((1..5).contains(&refused), "{refused}");
+    assert_eq!(handle.disk().borrow().failing_since, None);
+    let sql = "SELECT sum(count) FROM gap WHERE reason = 'disk_full' AND lane = 2";
+    let shed: i64 = desk.ledger.conn.query_row(sql, [], |row| row.get(0)).expect("reads");
+    assert!(shed >= 256, "{shed}");
+    assert_eq!(place.telemetry.get(Count::EventsShed), shed.unsigned_abs());
+}
+
 #[test]
 fn a_backlog_gives_up_heat_before_visits() {
-    let dated =
-        |presence| DatedFact { fact: fact(1, presence), dating: Dating::AsSaid, now: Clock::now(&*Place::new().clock) };
+    let dated = |presence| DatedFact {
+        fact: fact(1, presence),
+        dating: Dating::AsSaid,
+        now: Clock::now(&*Place::new().clock),
+        shown: false,
+    };
     let heat = dated(Presence::Heated(crate::domain::Heat { zones: vec![], cells: vec![] }));
     let mut backlog = Backlog::default();
     let visit = dated(moved(1));

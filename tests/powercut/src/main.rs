@@ -27,7 +27,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
     let binary = PathBuf::from(binary).canonicalize()?;
     match (*what, rest) {
         ("cuts", [n, seed]) => {
-            let setup = Setup { binary, seed: seed.parse()?, cuts: 10, fault: None, keep: usual_place().to_owned() };
+            let setup = Setup { binary, seed: seed.parse()?, cuts: 40, fault: None, keep: usual_place().to_owned() };
             let summary = cuts(&setup, n.parse()?, |so_far| {
                 println!(
                     "{:>6} cuts, {} failed, {:.0} s",

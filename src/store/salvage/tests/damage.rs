@@ -73,6 +73,7 @@ async fn bits_that_flip_anywhere_make_no_event_another_one() {
     store.close().await;
     let mut salvaged = 0;
     for seed in seeds() {
+        eprintln!("seed {seed}"); // shown when it fails
         let mut dice = Dice(seed);
         // Half of them after an orderly end, half as a crash leaves the files.
         let place = crashed(if seed % 2 == 0 { &origin } else { &crash });

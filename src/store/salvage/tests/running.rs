@@ -67,6 +67,25 @@ async fn a_number_that_nothing_accounts_for_is_met() {
 }
 
 #[tokio::test]
+async fn a_row_that_lost_its_checksum_is_believed_only_while_it_makes_sense() {
+    for (change, lost) in [("sum = NULL", 0), ("sum = NULL, data = 'x'", 1)] {
+        let place = Place::new();
+        let store = filled(&place).await;
+        let held = Held::read(&store.handle).await;
+        store.close().await;
+        let sql = format!("UPDATE log SET {change} WHERE lane = 0 AND seq = 7");
+        assert_eq!(place.conn().execute(&sql, []).expect("changes"), 1);
+        let store = place.run();
+        assert_eq!(store.handle.reader().patrol(Lane::Sales, 0, 100).await.is_err(), lost > 0, "{change}");
+        assert_eq!(store.handle.damage().is_some(), lost > 0, "{change}");
+        store.close().await;
+        let store = place.run();
+        assert_eq!(held.check(&store.handle).await, lost, "{change}");
+        check_lives(&place, store).await;
+    }
+}
+
+#[tokio::test]
 async fn a_page_that_makes_no_sense_is_met_by_the_writer() {
     let place = Place::new();
     filled(&place).await.close().await;

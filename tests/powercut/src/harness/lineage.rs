@@ -30,6 +30,8 @@ use crate::{Cut, Fault, Mount};
 const EARLY: (f64, u64) = (0.2, 40);
 /// Operations of a cut under load: 10 to the power of 1 to this.
 const LATEST: f64 = 3.4;
+/// Every other disk is as small as this: nearly full as soon as there is something on it, so that old events are shed.
+const SMALL: u64 = (9 << 20) + (256 << 10);
 /// Load that did not get as far is cut where it is.
 const LOAD: Duration = Duration::from_secs(8);
 
@@ -68,6 +70,8 @@ pub(super) struct Tally {
     /// Of `sales`, `presence` and `trace`.
     pub(super) events: [u64; 3],
     pub(super) in_start: u64,
+    /// Numbers whose events went to make room.
+    pub(super) shed: u64,
 }
 
 pub(super) struct Lineage<'a> {
@@ -103,7 +107,10 @@ impl From<io::Error> for End {
 impl<'a> Lineage<'a> {
     pub(super) fn begin(setup: &'a Setup, number: u64, broker: &Broker, cloud: &'a mut Cloud) -> io::Result<Self> {
         let mut rng = Rng::with_seed(setup.seed ^ number.wrapping_mul(0xA076_1D64_78BD_642F));
-        let disk = Mount::new(rng.u64(..))?;
+        let mut disk = Mount::new(rng.u64(..))?;
+        if number % 2 == 1 {
+            disk.set_capacity(Some(SMALL));
+        }
         let daemon = Daemon::new(&setup.binary, &disk.path().join("data"), broker.port)?;
         let tokens = [("kiosk", "K1"), ("staff", "anna"), ("service", "probe")];
         let [kiosk, staff, service] = tokens.map(|(role, name)| daemon.token(role, name));
@@ -151,6 +158,7 @@ impl<'a> Lineage<'a> {
         self.check()?;
         let knows = locked(&self.outside);
         self.tally.events = ["sales", "presence", "trace"].map(|lane| knows.heads.get(lane).copied().unwrap_or(0));
+        self.tally.shed = knows.gone();
         self.tally.promises = knows.answers.len() as u64;
         drop(knows);
         match self.daemon.stop()? {

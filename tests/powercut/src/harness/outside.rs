@@ -169,7 +169,12 @@ impl Outside {
         *head = last.max(*head);
     }
 
-    /// Whether what was shown at a position went with the box's word: in a gap.
+    /// Numbers that the box said it does not hold any more.
+    pub(super) fn gone(&self) -> u64 {
+        self.gaps.values().map(|gaps| gaps.iter().map(|(_, to)| *to).max().unwrap_or(0)).sum()
+    }
+
+    /// Whether what was shown at a position was given up with the box's word: in a gap.
     pub(super) fn is_gone(&self, pos: u64) -> bool {
         let number = |event: &Value| Some((event["lane"].as_str()?.to_owned(), event["seq"].as_u64()?));
         let Some((lane, seq)) = self.shown.get(&pos).and_then(number) else { return false };
@@ -273,6 +278,10 @@ impl Outside {
             }
             last = to.unwrap_or(last);
             match (from, to, item["gap"].is_null()) {
+                // No cut damages what was committed: it was not on disk when it was shown.
+                (Some(from), Some(to), false) if item["gap"]["reason"] == "corruption" => {
+                    self.contradict(format!("LOST: {lane} from {from} to {to}, as the box itself says: {item}"));
+                }
                 (Some(from), Some(to), false) => {
                     self.gaps.entry(lane.clone()).or_default().insert((from, to));
                 }

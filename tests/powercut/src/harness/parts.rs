@@ -155,6 +155,7 @@ impl Daemon {
 file = "site.toml"
 [storage]
 dir = "{data}"
+reserve_bytes = 262144
 [http]
 listen = "127.0.0.1:{http}"
 messages_per_minute = 1000000

@@ -31,6 +31,8 @@ pub struct Summary {
     pub promises: u64,
     /// Events in the logs at the end: of `sales`, `presence` and `trace`.
     pub events: [u64; 3],
+    /// Of their numbers, those whose events were shed to make room.
+    pub shed: u64,
     /// Cuts after which something was wrong.
     pub failures: Vec<Failed>,
     /// How long it took.
@@ -44,6 +46,7 @@ impl Summary {
         self.operations += tally.operations;
         self.unsynced += tally.unsynced;
         self.promises += tally.promises;
+        self.shed += tally.shed;
         for (sum, events) in self.events.iter_mut().zip(tally.events) {
             *sum += events;
         }
@@ -94,7 +97,7 @@ impl fmt::Display for Summary {
         writeln!(
             f,
             "{} cuts in {:.0} s, {} of them during a start; {} operations of the disk, {} changes not synced at a cut; \
-             {} answers promised, {:?} events of sales, presence and trace; {} cuts failed",
+             {} answers promised, {:?} events of sales, presence and trace, {} of them shed; {} cuts failed",
             self.cuts,
             self.took.as_secs_f64(),
             self.in_start,
@@ -102,6 +105,7 @@ impl fmt::Display for Summary {
             self.unsynced,
             self.promises,
             self.events,
+            self.shed,
             self.failures.len()
         )?;
         for failed in &self.failures {

@@ -1,19 +1,17 @@
-//! PostgreSQL as Debian has it, a cluster of our own on a port of loopback, and the collector against it.
+//! PostgreSQL as Debian has it, a cluster of our own on a port of loopback, and a collector beside it.
 
 use std::{
-    collections::BTreeSet,
     fs,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    os::unix::fs::chown,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
 };
 
-use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    cloud::logged,
-    support::{Broker, SITE, Showroom, free_port, get, wait_for},
-    world::World,
+    pki::mode,
+    support::{free_port, get, wait_for},
 };
 
 /// The server; it does not run as root.
@@ -41,13 +39,21 @@ fn command(name: &str) -> Command {
     command
 }
 
+/// Gives it to who runs the server.
+fn own(path: &Path) {
+    if rustix::process::getuid().is_root() {
+        let of = |what| {
+            let out = Command::new("id").args([what, "postgres"]).output().expect("id runs");
+            String::from_utf8_lossy(&out.stdout).trim().parse().expect("a number")
+        };
+        chown(path, Some(of("-u")), Some(of("-g"))).expect("given");
+    }
+}
+
 impl Postgres {
     pub fn start() -> Self {
         let dir = TempDir::new().expect("a directory");
-        if rustix::process::getuid().is_root() {
-            let owned = Command::new("chown").arg("postgres").arg(dir.path()).status().expect("chown runs");
-            assert!(owned.success());
-        }
+        own(dir.path());
         let mut init = command("initdb");
         init.arg("-D").arg(dir.path().join("data")).args(["-U", "floor", "-A", "trust", "-E", "UTF8", "--no-locale"]);
         let out = init.arg("--no-sync").current_dir("/").output().expect("initdb runs");
@@ -78,6 +84,28 @@ impl Postgres {
 
     pub fn url(&self) -> String {
         format!("postgres://floor@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Where its files are.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A file for it alone.
+    pub fn give(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.data().join(name);
+        fs::write(&path, text).expect("written");
+        mode(&path, 0o600);
+        own(&path);
+        path
+    }
+
+    /// Sets it up; what it reads anew while it runs only.
+    pub fn set(&self, setting: &str, value: &str) {
+        self.ask(&format!("ALTER SYSTEM SET {setting} = {value}")).expect("set");
+        self.ask("SELECT pg_reload_conf()").expect("reloaded");
+        let wanted = value.trim_matches('\'');
+        wait_for(setting, || (self.ask(&format!("SHOW {setting}")).ok()? == [wanted]).then_some(()));
     }
 
     /// Rows of a query, `|` between columns.
@@ -122,6 +150,13 @@ impl Collecting {
         Self { child: command.spawn().expect("showfloor starts"), metrics }
     }
 
+    /// Until all is there.
+    pub fn once(broker: u16, into: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_showfloor"));
+        command.args(["collect", "--once", "--site", "hel-01", "--into", into]);
+        command.args(["--broker", &format!("mqtt://127.0.0.1:{broker}")]).output().expect("showfloor runs")
+    }
+
     /// A metric's value; 0 while nobody answers.
     pub fn metric(&self, name: &str) -> u64 {
         let (_, body) = get(self.metrics, "/metrics", None);
@@ -148,74 +183,4 @@ impl Drop for Collecting {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn cars(world: &World, round: usize) {
-    for n in 0..20 {
-        let car = json!({"id": format!("V{round}-{n}"), "make": "Volvo", "model": "EX40", "year": 2026, "type": "suv",
-            "status": "available"});
-        assert_eq!(world.command("vehicle.upsert", &car)["ok"], true);
-    }
-}
-
-fn acked(showroom: &Showroom, token: &str) -> Value {
-    let status = get(showroom.http, "/api/v1/status", Some(token)).1;
-    let status: Value = serde_json::from_str(&status).expect("JSON");
-    json!({"acked": status["lanes"]["sales"]["acked"]["cloud"], "last": status["lanes"]["sales"]["last"]})
-}
-
-#[test]
-fn a_server_that_dies_in_the_middle_has_all_that_was_acknowledged_and_in_the_end_each_event_once() {
-    let mut server = Postgres::start();
-    let broker = Broker::start();
-    let mut showroom = Showroom::new("hel-01", SITE, broker.port);
-    showroom.start();
-    let service = showroom.token("service", "probe");
-    let world = World::connect(broker.port, "hel-01");
-    let customer = uuid::Uuid::new_v4();
-    world.command("customer.upsert", &json!({"id": customer, "personal": {"name": "Aino\u{0}"}, "profile": {}}));
-    let mut collecting = Collecting::start(broker.port, &["--site", "hel-01"], &server.url());
-    let stored = |server: &Postgres| server.number("SELECT count(*) FROM showfloor.event");
-    for round in 0..2 {
-        cars(&world, 2 * round);
-        wait_for("some events", || (stored(&server) > 40 * round as u64).then_some(()));
-        server.crash();
-        cars(&world, 2 * round + 1);
-        let told = acked(&showroom, &service)["acked"].as_u64().expect("a number");
-        server.start_again();
-        let cursor = server.number("SELECT after FROM showfloor.cursor WHERE lane = 'sales'");
-        assert!(cursor >= told, "{told} was acknowledged, {cursor} is committed");
-    }
-    world.command("customer.erase", &json!({"id": customer}));
-    let log = logged(&showroom, &service);
-    wait_for("all of it", || (stored(&server) >= log.len() as u64).then_some(()));
-    let ids = server.ask("SELECT id FROM showfloor.event").expect("read");
-    assert_eq!(ids.len(), log.len(), "each once");
-    assert_eq!(ids.into_iter().collect::<BTreeSet<_>>(), log);
-    assert_eq!(server.number("SELECT count(*) FROM showfloor.event WHERE personal IS NOT NULL"), 0, "erased");
-    assert_eq!(server.number("SELECT count(*) FROM showfloor.event WHERE dated IS NULL AND synced"), 0);
-    wait_for("the last acknowledgement", || {
-        let status = acked(&showroom, &service);
-        (status["acked"] == status["last"]).then_some(())
-    });
-    assert!(collecting.metric("showfloor_collect_database_errors_total") > 0);
-    assert_eq!(collecting.stop(), Some(0));
-    assert_eq!(server.number("SELECT count(*) FROM showfloor.collector"), 0, "it left in order");
-}
-
-#[test]
-fn a_server_that_may_lose_what_it_commits_is_refused_and_a_missing_one_is_named() {
-    let server = Postgres::start();
-    let once = |into: &str| {
-        Showroom::cli(&["collect", "--broker", "mqtt://127.0.0.1:1", "--site", "a", "--once", "--into", into])
-    };
-    server.ask("ALTER SYSTEM SET fsync = off").expect("set");
-    server.ask("SELECT pg_reload_conf()").expect("reloaded");
-    wait_for("the setting", || (server.ask("SHOW fsync").ok()? == ["off"]).then_some(()));
-    let out = once(&server.url());
-    let text = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.code() == Some(74) && text.contains("fsync = off"), "{text}");
-    let out = once(&format!("postgres://floor:s3cret@127.0.0.1:{}/x", free_port()));
-    let text = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.code() == Some(74) && text.contains("refused") && !text.contains("s3cret"), "{text}");
 }
