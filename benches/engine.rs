@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use divan::{Bencher, counter::ItemsCount};
 use showfloor::{
-    domain::{Anchor, Dbm, Reading, Registration, Registry, Role, Site, TagId, Timestamp, Zone, ZoneKind},
+    domain::{
+        Anchor, Dbm, Reading, Registration, Registry, Role, Site, Survey, TagId, Timestamp, Zone, ZoneKind, ZonePrints,
+    },
     presence::{Engine, Output, Settings},
 };
 
@@ -56,6 +58,7 @@ fn floor() -> Arc<Site> {
         z: 2.6,
         rssi_at_1m: None,
         path_loss: None,
+        survey: Survey::default(),
     };
     let zone = |i: usize| {
         let (x, y) = (7.5 * (i % 4) as f64, 5.0 * (i / 4) as f64);
@@ -64,6 +67,7 @@ fn floor() -> Arc<Site> {
             name: format!("zone {i}"),
             kind: if i == 0 { ZoneKind::Entrance } else { ZoneKind::Vehicle },
             polygon: vec![[x, y], [x + 7.5, y], [x + 7.5, y + 5.0], [x, y + 5.0]],
+            prints: ZonePrints::default(),
         }
     };
     Arc::new(Site {

@@ -107,6 +107,7 @@ fn site() -> Arc<Site> {
         z: 2.6,
         rssi_at_1m: None,
         path_loss: None,
+        survey: showfloor::domain::Survey::default(),
     };
     let zone = |i: usize| {
         let (x, y) = (7.5 * (i % 4) as f64, 5.0 * (i / 4) as f64);
@@ -115,6 +116,7 @@ fn site() -> Arc<Site> {
             name: format!("zone {i}"),
             kind: if i == 12 { ZoneKind::Entrance } else { ZoneKind::Vehicle },
             polygon: vec![[x, y], [x + 7.5, y], [x + 7.5, y + 5.0], [x, y + 5.0]],
+            prints: showfloor::domain::ZonePrints::default(),
         }
     };
     Arc::new(Site {

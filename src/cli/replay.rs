@@ -319,13 +319,13 @@ polygon = [[6.0, 0.0], [12.0, 0.0], [12.0, 4.0], [6.0, 4.0]]
     #[test]
     fn positions_and_events_look_as_the_contract_says() {
         let (positions, events) = replayed(&recording());
-        insta::assert_snapshot!(positions.lines().nth(20).unwrap_or_default(), @r#"{"t":20,"tag":"a","x":0.53,"y":2.0,"sigma":1.28,"zone":"door","method":"grid"}"#);
+        insta::assert_snapshot!(positions.lines().nth(20).unwrap_or_default(), @r#"{"t":20,"tag":"a","x":0.97,"y":2.0,"sigma":1.16,"zone":"door","method":"grid"}"#);
         let events = events.lines().filter(|line| !line.contains("\"trace.") && !line.contains("\"heat."));
         insta::assert_snapshot!(events.collect::<Vec<_>>().join("\n"), @r#"
-        {"at":"1970-01-01T00:00:01.000000Z","kind":"customer.entered","visit":"5d7a8df4-9e62-5953-af85-cf90ce3b2796","data":{"zone":"door","x":1.05,"y":2.0,"returning":false}}
-        {"at":"1970-01-01T00:00:34.000000Z","kind":"customer.dwelled","visit":"5d7a8df4-9e62-5953-af85-cf90ce3b2796","data":{"zone":"door","seconds":33.0}}
-        {"at":"1970-01-01T00:00:34.000000Z","kind":"customer.moved","visit":"5d7a8df4-9e62-5953-af85-cf90ce3b2796","data":{"from":"door","to":"lounge","x":8.78,"y":2.0}}
-        {"at":"1970-01-01T00:01:01.000000Z","kind":"customer.entered","visit":"094ba5bf-46e6-5724-bead-20dbf94ca09f","data":{"zone":"door","x":1.05,"y":2.0,"returning":false}}
+        {"at":"1970-01-01T00:00:01.000000Z","kind":"customer.entered","visit":"5d7a8df4-9e62-5953-af85-cf90ce3b2796","data":{"zone":"door","x":1.63,"y":2.0,"returning":false}}
+        {"at":"1970-01-01T00:00:32.000000Z","kind":"customer.dwelled","visit":"5d7a8df4-9e62-5953-af85-cf90ce3b2796","data":{"zone":"door","seconds":31.0}}
+        {"at":"1970-01-01T00:00:32.000000Z","kind":"customer.moved","visit":"5d7a8df4-9e62-5953-af85-cf90ce3b2796","data":{"from":"door","to":"lounge","x":7.42,"y":2.0}}
+        {"at":"1970-01-01T00:01:01.000000Z","kind":"customer.entered","visit":"094ba5bf-46e6-5724-bead-20dbf94ca09f","data":{"zone":"door","x":1.63,"y":2.0,"returning":false}}
         "#);
     }
 }

@@ -171,13 +171,13 @@ impl<'t, 'i> Section<'t, 'i> {
         numbers
     }
 
-    /// A list of `[x, y]`.
-    pub(super) fn points(&mut self, key: &'static str) -> Option<Vec<[f64; 2]>> {
+    /// A list of lists of `N` numbers; `what` says of what kind.
+    pub(super) fn points<const N: usize>(&mut self, key: &'static str, what: &str) -> Option<Vec<[f64; N]>> {
         let value = self.value(key)?.get_ref();
         let point = |item: &Spanned<DeValue<'_>>| numbers(item.get_ref())?.try_into().ok();
         let points = value.as_array().and_then(|list| list.iter().map(point).collect());
         if points.is_none() {
-            self.complain(key, "must be a list of corners [x, y] in metres, finite numbers");
+            self.complain(key, format!("must be a list of {what}, finite numbers"));
         }
         points
     }

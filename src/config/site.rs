@@ -7,9 +7,17 @@ use super::{
     document::{Document, Section},
     polygon,
 };
-use crate::domain::{Anchor, Registration, Registry, Role, Site, Spot, TagId, Zone, ZoneId, ZoneKind};
+use crate::domain::{
+    Anchor, Print, PrintHeard, Registration, Registry, Role, Site, Spot, Survey, TagId, Zone, ZoneId, ZoneKind,
+    ZonePrints,
+};
 
 const FAR_OUTSIDE_M: f64 = 20.0;
+/// Surveyed points of one anchor: the time and memory they take at the start grow with their square and more.
+const SURVEY_MOST: usize = 300;
+const SURVEY_OFF_DB: f64 = 60.0;
+const PRINTS_MOST: usize = 8;
+const PRINT_DB: f64 = 200.0;
 const FLOOR: std::ops::RangeInclusive<f64> = -10_000.0..=10_000.0;
 
 /// Checks the text of a site file.
@@ -99,6 +107,7 @@ fn anchors(sections: Vec<Section<'_, '_>>, bounds: Option<[f64; 4]>) -> Vec<Anch
         let z = section.number("z", -100.0..=100.0);
         let rssi_at_1m = section.number("rssi_at_1m", -120.0..=20.0);
         let path_loss = section.number("path_loss", 0.1..=10.0);
+        let survey = survey(&mut section);
         let id = section.required("id", id);
         let (x, y) = (section.required("x", x), section.required("y", y));
         let z = section.required("z", z);
@@ -112,11 +121,56 @@ fn anchors(sections: Vec<Section<'_, '_>>, bounds: Option<[f64; 4]>) -> Vec<Anch
         if let (Some(id), Some(x), Some(y), Some(z)) = (id, x, y, z)
             && is_new(&mut seen, &section, &id)
         {
-            anchors.push(Anchor { id, x, y, z, rssi_at_1m, path_loss });
+            anchors.push(Anchor { id, x, y, z, rssi_at_1m, path_loss, survey });
         }
         section.finish();
     }
     anchors
+}
+
+fn survey(section: &mut Section<'_, '_>) -> Survey {
+    let points = section.points("survey", "points [x, y, dB]").unwrap_or_default();
+    let doubt_db = section.number("doubt_db", 0.1..=30.0);
+    if points.len() > SURVEY_MOST {
+        section.complain("survey", format!("has {} points, at most {SURVEY_MOST} are taken", points.len()));
+    }
+    let in_range = |[x, y, off]: &[f64; 3]| FLOOR.contains(x) && FLOOR.contains(y) && off.abs() <= SURVEY_OFF_DB;
+    if !points.iter().all(in_range) {
+        section.complain("survey", format!("has a point more than {SURVEY_OFF_DB} dB off, or off the floor"));
+    }
+    Survey { points, doubt_db }
+}
+
+/// What `showfloor calibrate` found of a zone: anchors by name, and of each `[level, spread, change, spread]`.
+fn prints(zone: &mut Section<'_, '_>) -> ZonePrints {
+    let stay_s = zone.number("stay_s", 0.0..=1e6).unwrap_or_default();
+    let mut prints = Vec::new();
+    for mut section in zone.sections("print") {
+        let share = section.number("share", 0.0..=1.0);
+        let anchors = section.texts("anchors").unwrap_or_default();
+        let levels = section.points("levels", "[level, spread, change, spread] in dB").unwrap_or_default();
+        if anchors.len() != levels.len() {
+            section.complain("levels", format!("are {}, for {} anchors", levels.len(), anchors.len()));
+        }
+        let mut heard = Vec::new();
+        for (anchor, [level, level_spread, change, change_spread]) in anchors.iter().zip(levels) {
+            match anchor.parse() {
+                Ok(anchor) => heard.push(PrintHeard { anchor, level, level_spread, change, change_spread }),
+                Err(error) => section.complain("anchors", error),
+            }
+            if [level, level_spread, change, change_spread].iter().any(|db| db.abs() > PRINT_DB) {
+                section.complain("levels", format!("are beyond {PRINT_DB} dB"));
+            }
+        }
+        if let Some(share) = section.required("share", share) {
+            prints.push(Print { share, heard });
+        }
+        section.finish();
+    }
+    if prints.len() > PRINTS_MOST {
+        zone.complain("print", format!("is there {} times, at most {PRINTS_MOST} are taken", prints.len()));
+    }
+    ZonePrints { stay_s, prints }
 }
 
 const ZONE_KINDS: [(&str, ZoneKind); 6] = [
@@ -135,7 +189,8 @@ fn zones(sections: Vec<Section<'_, '_>>) -> Vec<Zone> {
         let id: Option<ZoneId> = section.parsed("id");
         let name = section.text("name");
         let kind = section.choice("kind", &ZONE_KINDS);
-        let polygon = section.points("polygon");
+        let polygon = section.points("polygon", "corners [x, y] in metres");
+        let prints = prints(&mut section);
         let id = section.required("id", id);
         let kind = section.required("kind", kind);
         let polygon = section.required("polygon", polygon);
@@ -144,7 +199,7 @@ fn zones(sections: Vec<Section<'_, '_>>) -> Vec<Zone> {
             && is_new(&mut seen, &section, &id)
         {
             let name = name.unwrap_or_else(|| id.to_string());
-            zones.push(Zone { id, name, kind, polygon });
+            zones.push(Zone { id, name, kind, polygon, prints });
         }
         section.finish();
     }

@@ -30,5 +30,5 @@ pub use personal::{Personal, Revealed, Sealable, Subject};
 pub use quantity::{Dbm, Metres, QuantityError};
 pub use reading::Reading;
 pub use registry::{Registration, Registry, Role};
-pub use site::{Anchor, Site, Spot, Zone, ZoneKind};
+pub use site::{Anchor, Print, PrintHeard, Site, Spot, Survey, Zone, ZoneKind, ZonePrints};
 pub use time::{BootId, Clock, ClockQuality, Stamp, Timestamp, TimestampError};

@@ -18,6 +18,17 @@ pub struct Anchor {
     pub rssi_at_1m: Option<f64>,
     /// Path-loss exponent, as calibrated.
     pub path_loss: Option<f64>,
+    /// What a survey found beyond these two.
+    pub survey: Survey,
+}
+
+/// How far an anchor's levels were off its line of distance at known places.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Survey {
+    /// `[x, y, off]`: metres on the floor's axes, and dB.
+    pub points: Vec<[f64; 3]>,
+    /// Standard deviation of what stays wrong at places that were not surveyed, dB.
+    pub doubt_db: Option<f64>,
 }
 
 /// What a zone is for.
@@ -49,6 +60,41 @@ pub struct Zone {
     pub kind: ZoneKind,
     /// Corners in order, metres; at least three, not crossing itself.
     pub polygon: Vec<[f64; 2]>,
+    /// What is heard in it, where it was shown.
+    pub prints: ZonePrints,
+}
+
+/// What anchors hear of tags in a zone.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ZonePrints {
+    /// How long a stay lasts, seconds.
+    pub stay_s: f64,
+    /// Ways of being there.
+    pub prints: Vec<Print>,
+}
+
+/// One way of being in a zone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Print {
+    /// Share of the time.
+    pub share: f64,
+    /// By anchor.
+    pub heard: Vec<PrintHeard>,
+}
+
+/// What one anchor hears: means and standard deviations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PrintHeard {
+    /// Who.
+    pub anchor: AnchorId,
+    /// dBm.
+    pub level: f64,
+    /// dB.
+    pub level_spread: f64,
+    /// How much more than three seconds before, dB.
+    pub change: f64,
+    /// dB.
+    pub change_spread: f64,
 }
 
 impl Zone {

@@ -1,10 +1,14 @@
-//! Fits the level at one metre and the path-loss exponent of every anchor to levels heard from known places.
+//! Fits the level at one metre and the path-loss exponent of every anchor to levels heard from known places, and says how
+//! far each place is off that line.
 //!
 //! One line an anchor, level over the logarithm of the distance, with Huber's weights against the outliers that bodies and
 //! walls make, and drawn towards the line of all anchors together where an anchor has little to say. The caller gives one
 //! sample a place and anchor, not one a reading: a minute at one place is one observation of the radio's shadows.
 
-use crate::domain::{Anchor, AnchorId, Site};
+use std::collections::BTreeMap;
+
+use super::shadows::{PLACE_VARIANCE, Shadows};
+use crate::domain::{Anchor, AnchorId, Site, Survey};
 
 /// Distances below this are taken for it, metres, as by the engine.
 const NEAREST_M: f64 = 0.3;
@@ -18,6 +22,14 @@ const ANCHOR_DB: f64 = 3.0;
 const ANCHOR_EXPONENT: f64 = 0.3;
 /// Exponents outside are no physics of a room.
 const EXPONENTS: (f64, f64) = (1.0, 5.0);
+/// Places of one anchor that are kept; neighbours are joined until there are no more.
+const MOST_PLACES: usize = 200;
+/// Side of the squares within which places are joined at first, metres.
+const JOINED_M: f64 = 0.5;
+/// What a place is off its line counts no more than this, dB.
+const MOST_OFF_DB: f64 = 30.0;
+/// Nothing is ever known better, dB².
+const LEAST_DOUBT: f64 = 1.0;
 /// Samples, and different distances, below which nothing is fitted.
 const FEWEST: usize = 10;
 
@@ -49,6 +61,8 @@ pub struct AnchorFit {
     pub residual_db: Option<f64>,
     /// The same with the line of all anchors, dB.
     pub pooled_residual_db: Option<f64>,
+    /// How far the places are off the line, and what stays wrong at others.
+    pub survey: Survey,
 }
 
 /// Every anchor of a site, in its order.
@@ -100,6 +114,7 @@ pub fn fit(site: &Site, samples: &[Sample]) -> Result<Calibration, CalibrationEr
             path_loss: (line.exponent * 1000.0).round() / 1000.0,
             residual_db: residual(points, line),
             pooled_residual_db: residual(points, pooled),
+            survey: survey(anchor, site, samples, line),
         }
     });
     Ok(Calibration {
@@ -157,14 +172,49 @@ fn weighted(points: &[Point], weights: &[f64], centre: f64, prior: Line, ties: (
     (determinant > 1e-9 && line.level.is_finite() && line.exponent.is_finite()).then_some(line)
 }
 
-fn points(site: &Site, anchor: &Anchor, samples: &[Sample]) -> Vec<Point> {
-    let log = |sample: &Sample| {
-        let above = anchor.z - site.tag_height_m;
-        let distance = (sample.x - anchor.x).hypot(sample.y - anchor.y).hypot(above);
-        10.0 * distance.max(NEAREST_M).log10()
-    };
+/// What the places have beyond the line.
+fn survey(anchor: &Anchor, site: &Site, samples: &[Sample], line: Line) -> Survey {
     let own = samples.iter().filter(|sample| sample.anchor == anchor.id);
-    own.map(|sample| (log(sample), sample.level)).filter(|p| p.0.is_finite() && p.1.is_finite()).collect()
+    let off = |sample: &Sample| {
+        let off = sample.level - (line.level - line.exponent * log_distance(site, anchor, sample));
+        [sample.x, sample.y, off.clamp(-MOST_OFF_DB, MOST_OFF_DB)]
+    };
+    let places: Vec<[f64; 3]> = own.map(off).filter(|place| place.iter().all(|v| v.is_finite())).collect();
+    let mut grain = JOINED_M;
+    let mut points = joined(&places, grain);
+    while points.len() > MOST_PLACES {
+        grain *= 1.3;
+        points = joined(&places, grain);
+    }
+    let squares: f64 = Shadows::new(&points).left_out().iter().map(|off| off * off).sum();
+    let doubt = (squares / points.len().max(1) as f64 - PLACE_VARIANCE).max(LEAST_DOUBT).sqrt();
+    let doubt_db = (points.len() >= FEWEST).then(|| (doubt * 100.0).round() / 100.0);
+    let rounded = |[x, y, off]: [f64; 3]| [(x * 100.0).round() / 100.0, (y * 100.0).round() / 100.0, tenths(off)];
+    Survey { points: points.into_iter().map(rounded).collect(), doubt_db }
+}
+
+/// The means of the places in each square of `side`.
+fn joined(places: &[[f64; 3]], side: f64) -> Vec<[f64; 3]> {
+    let mut squares: BTreeMap<(i64, i64), ([f64; 3], f64)> = BTreeMap::new();
+    for place in places {
+        let square = ((place[0] / side).floor() as i64, (place[1] / side).floor() as i64);
+        let (sum, count) = squares.entry(square).or_default();
+        sum.iter_mut().zip(place).for_each(|(sum, value)| *sum += value);
+        *count += 1.0;
+    }
+    squares.into_values().map(|(sum, count)| sum.map(|value| value / count)).collect()
+}
+
+fn log_distance(site: &Site, anchor: &Anchor, sample: &Sample) -> f64 {
+    let distance = (sample.x - anchor.x).hypot(sample.y - anchor.y).hypot(anchor.z - site.tag_height_m);
+    10.0 * distance.max(NEAREST_M).log10()
+}
+
+fn points(site: &Site, anchor: &Anchor, samples: &[Sample]) -> Vec<Point> {
+    let own = samples.iter().filter(|sample| sample.anchor == anchor.id);
+    own.map(|sample| (log_distance(site, anchor, sample), sample.level))
+        .filter(|p| p.0.is_finite() && p.1.is_finite())
+        .collect()
 }
 
 fn mean_log(points: &[Point]) -> f64 {

@@ -9,7 +9,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    belief::Workbench,
+    belief::{Evidence, Workbench},
     departures::Departures,
     floor::Floor,
     heat::HeatMap,
@@ -95,7 +95,7 @@ impl Engine {
         let floor = Floor::new(site, &settings);
         let shared = Shared {
             bench: Workbench::new(&floor),
-            heard: Vec::new(),
+            evidence: Evidence::default(),
             heat: HeatMap::default(),
             departures: Departures::new(settings.returning_within),
         };
@@ -284,7 +284,7 @@ impl Engine {
         if let Some(&slot) = self.slots.get(tag) {
             return slot;
         }
-        let track = Some(Box::new(Track::new(tag.clone(), self.floor.levels.len(), at)));
+        let track = Some(Box::new(Track::new(tag.clone(), &self.floor, at)));
         let slot = self.free.pop().unwrap_or(self.tracks.len());
         match self.tracks.get_mut(slot) {
             Some(place) => *place = track,

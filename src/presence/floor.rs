@@ -1,18 +1,22 @@
 //! The floor as the filter sees it: square cells with, for each, the zone around it and the level every anchor should hear.
 //!
-//! Made once per site. The number of cells is bounded whatever the size of the site: cells grow instead, so that one tag's
-//! belief stays within 16 KiB.
+//! Made once per site. The number of cells is nearly the same whatever the size of the site: small floors get fine cells,
+//! large ones coarse cells, so that one tag's belief stays within 3 KB. Cells of a metre lose office12 nothing.
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::settings::Settings;
-use crate::domain::{AnchorId, Site, SpotId, ZoneId, ZoneKind};
+use super::{prints::Prints, settings::Settings, shadows::Shadows};
+use crate::domain::{Anchor, AnchorId, Site, SpotId, ZoneId, ZoneKind};
 
-/// Side of a cell, metres; finer ones change the error of office12 by less than a centimetre.
-const CELL_M: f64 = 0.5;
 /// Cells reach this far beyond the bounds, so that a tag at a wall is not pushed inwards.
-const MARGIN_M: f64 = 1.0;
-const MAX_CELLS: f64 = 4096.0;
+const MARGIN_M: f64 = 0.5;
+const MAX_CELLS: f64 = 1400.0;
+/// No cell is smaller, metres: nothing that is heard tells more.
+const FINEST_M: f64 = 0.1;
+/// Standard deviation of what stays wrong with the level expected at a place, dB: of anchors that nobody calibrated, and of
+/// those whose level and exponent the site file knows.
+const DOUBT_DB: f64 = 4.9;
+const DOUBT_CALIBRATED_DB: f64 = 2.45;
 /// Log-distance has a pole at zero; antennas are never this close.
 const NEAREST_M: f64 = 0.3;
 
@@ -29,8 +33,14 @@ pub(super) struct Floor {
     pub(super) y0: f64,
     /// Expected level, dBm, by anchor and cell.
     pub(super) levels: Vec<Vec<f32>>,
+    /// Variance of what stays wrong with them, dB², before anything was heard …
+    pub(super) doubt: f32,
+    /// … and whether a survey told it, so that nothing is to be learnt of it.
+    pub(super) surveyed: bool,
     /// [`NOWHERE`], or one more than the index of the cell's zone.
     pub(super) zone_of: Vec<u16>,
+    /// What is heard in the zones, where they were shown.
+    pub(super) prints: Option<Prints>,
     anchors: HashMap<AnchorId, u16>,
 }
 
@@ -39,13 +49,30 @@ impl Floor {
         let [min_x, min_y, max_x, max_y] = site.bounds;
         let (width, height) = (max_x - min_x + 2.0 * MARGIN_M, max_y - min_y + 2.0 * MARGIN_M);
         // One more row and column than the area holds may be needed: a little less than the maximum is aimed for.
-        let cell = CELL_M.max((width * height / (MAX_CELLS * 0.95)).sqrt()).max(width.max(height) / 1024.0);
+        let cell = FINEST_M.max((width * height / (MAX_CELLS * 0.95)).sqrt()).max(width.max(height) / 350.0);
         let (cols, rows) = ((width / cell).ceil().max(1.0) as usize, (height / cell).ceil().max(1.0) as usize);
-        let (x0, y0) = (min_x - MARGIN_M, min_y - MARGIN_M);
+        let x0 = f64::midpoint(min_x, max_x) - 0.5 * cols as f64 * cell;
+        let y0 = f64::midpoint(min_y, max_y) - 0.5 * rows as f64 * cell;
         let anchors = site.anchors.iter().zip(0u16..).map(|(anchor, i)| (anchor.id.clone(), i)).collect();
-        let mut floor = Self { site, cols, rows, cell, x0, y0, levels: Vec::new(), zone_of: Vec::new(), anchors };
+        let prints = Prints::new(&site);
+        let mut floor = Self {
+            site,
+            cols,
+            rows,
+            cell,
+            x0,
+            y0,
+            levels: Vec::new(),
+            doubt: 0.0,
+            surveyed: false,
+            zone_of: Vec::new(),
+            prints,
+            anchors,
+        };
         floor.zone_of = floor.centres().map(|(x, y)| floor.zone_around(x, y)).collect();
         floor.levels = (0..floor.site.anchors.len()).map(|anchor| floor.levels_of(anchor, settings)).collect();
+        floor.doubt = floor.doubt();
+        floor.surveyed = floor.site.anchors.iter().all(|anchor| anchor.survey.doubt_db.is_some());
         floor
     }
 
@@ -107,14 +134,25 @@ impl Floor {
         index.and_then(|i| u16::try_from(i + 1).ok()).unwrap_or(NOWHERE)
     }
 
+    fn doubt(&self) -> f32 {
+        let of = |anchor: &Anchor| {
+            let calibrated = anchor.rssi_at_1m.is_some() && anchor.path_loss.is_some();
+            let db = anchor.survey.doubt_db.unwrap_or(if calibrated { DOUBT_CALIBRATED_DB } else { DOUBT_DB });
+            db * db
+        };
+        let anchors = self.site.anchors.len().max(1) as f64;
+        (self.site.anchors.iter().map(of).sum::<f64>() / anchors) as f32
+    }
+
     fn levels_of(&self, anchor: usize, settings: &Settings) -> Vec<f32> {
         let Some(anchor) = self.site.anchors.get(anchor) else { return Vec::new() };
         let at_1m = anchor.rssi_at_1m.unwrap_or(settings.rssi_at_1m);
         let exponent = anchor.path_loss.unwrap_or(settings.path_loss);
         let above = anchor.z - self.site.tag_height_m;
+        let shadows = Shadows::new(&anchor.survey.points);
         let level = |(x, y): (f64, f64)| {
             let distance = (x - anchor.x).hypot(y - anchor.y).hypot(above).max(NEAREST_M);
-            (at_1m - 10.0 * exponent * distance.log10()) as f32
+            (at_1m - 10.0 * exponent * distance.log10() + shadows.at(x, y)) as f32
         };
         self.centres().map(level).collect()
     }

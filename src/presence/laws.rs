@@ -21,13 +21,13 @@ fn a_visit_is_told_from_the_door_to_the_car_and_back() {
     engine.advance(at(400.0), &mut out);
     insta::assert_snapshot!(story(&out.facts).join("\n"), @"
     61 entered floor
-    62 moved floor to door
-    82 dwelled in door
-    82 moved door to floor
-    113 dwelled at A1
-    118 dwelled in floor
-    118 moved floor to door
-    140 dwelled in door
+    70 dwelled in floor
+    70 moved floor to door
+    81 dwelled in door
+    81 moved door to floor
+    112 dwelled at A1
+    122 dwelled in floor
+    122 moved floor to door
     140 exited after 64 s by Door
     ");
 }

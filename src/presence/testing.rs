@@ -4,17 +4,26 @@ use std::sync::Arc;
 
 use super::{Engine, Output, Settings, Track, Visitors};
 use crate::domain::{
-    Anchor, Dbm, Fact, Presence, Reading, Registration, Registry, Role, Site, Spot, TagId, Timestamp, Zone, ZoneKind,
+    Anchor, Dbm, Fact, Presence, Reading, Registration, Registry, Role, Site, Spot, Survey, TagId, Timestamp, Zone,
+    ZoneKind, ZonePrints,
 };
 
 pub(super) fn square_site() -> Arc<Site> {
-    let anchor =
-        |id: &str, x, y| Anchor { id: id.parse().expect("id"), x, y, z: 2.4, rssi_at_1m: None, path_loss: None };
+    let anchor = |id: &str, x, y| Anchor {
+        id: id.parse().expect("id"),
+        x,
+        y,
+        z: 2.4,
+        rssi_at_1m: None,
+        path_loss: None,
+        survey: Survey::default(),
+    };
     let zone = |id: &str, kind, [x0, y0, x1, y1]: [f64; 4]| Zone {
         id: id.parse().expect("id"),
         name: id.into(),
         kind,
         polygon: vec![[x0, y0], [x1, y0], [x1, y1], [x0, y1]],
+        prints: ZonePrints::default(),
     };
     let spot = |id: &str, x, y| Spot { id: id.parse().expect("id"), x, y, zone: None };
     Arc::new(Site {

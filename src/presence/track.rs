@@ -1,9 +1,10 @@
 //! One tag: what is heard of it, where it is believed to be, and its visit when a visitor carries it.
 
 use super::{
-    belief::{Belief, Estimate, Workbench},
+    belief::{Belief, Estimate, Evidence, Workbench},
     departures::Departures,
     engine::{Output, Position},
+    floor::Floor,
     heat::HeatMap,
     radio::Radio,
     settings::{Settings, Visitors, micros},
@@ -21,7 +22,7 @@ const ASSUMED: &str = "grid-held";
 /// What all tracks of an engine share.
 pub(super) struct Shared {
     pub(super) bench: Workbench,
-    pub(super) heard: Vec<(usize, f32)>,
+    pub(super) evidence: Evidence,
     pub(super) heat: HeatMap,
     pub(super) departures: Departures,
 }
@@ -33,6 +34,8 @@ pub(super) struct Track {
     radio: Radio,
     belief: Option<Belief>,
     zoning: Zoning,
+    /// Belief by zone, where zones are known by what is heard in them.
+    known: Option<Vec<f32>>,
     last_at: Timestamp,
     /// The newest tick in which it was heard.
     heard_tick: Option<i64>,
@@ -42,13 +45,14 @@ pub(super) struct Track {
 }
 
 impl Track {
-    pub(super) fn new(tag: TagId, anchors: usize, last_at: Timestamp) -> Self {
+    pub(super) fn new(tag: TagId, floor: &Floor, last_at: Timestamp) -> Self {
         Self {
             tag,
             registration: None,
-            radio: Radio::new(anchors),
+            radio: Radio::new(floor),
             belief: None,
             zoning: Zoning::default(),
+            known: None,
             last_at,
             heard_tick: None,
             confirmed: false,
@@ -89,7 +93,8 @@ impl Track {
             self.locate(now, shared, out);
         } else if self.belief.take().is_some() {
             self.radio.forget();
-            (self.zoning, self.confirmed, self.heard_tick) = (Zoning::default(), false, None);
+            (self.zoning, self.known) = (Zoning::default(), None);
+            (self.confirmed, self.heard_tick) = (false, None);
         }
         if self.visit.as_ref().is_some_and(|visit| now.at() >= visit.deadline(now.floor, now.settings)) {
             self.leave(now, shared, out);
@@ -107,7 +112,7 @@ impl Track {
     }
 
     fn locate(&mut self, now: &Moment<'_>, shared: &mut Shared, out: &mut Output) {
-        let fresh = self.radio.turn(&mut shared.heard);
+        let fresh = self.radio.turn(&mut shared.evidence);
         if fresh {
             let within = i64::try_from(now.settings.enter_within.as_secs()).unwrap_or(i64::MAX);
             self.confirmed |= self.heard_tick.is_some_and(|before| now.k - before <= within);
@@ -130,15 +135,24 @@ impl Track {
 
     fn estimate(&mut self, now: &Moment<'_>, shared: &mut Shared, fresh: bool) -> (u16, Estimate) {
         let belief = self.belief.get_or_insert_with(|| Belief::new(now.floor));
-        belief.walk(now.floor, &mut shared.bench);
-        if fresh {
-            belief.hear(now.floor, &shared.heard, &mut shared.bench);
-        }
-        let place = belief.summary(now.floor, &mut shared.bench);
-        if fresh {
-            self.radio.learn(now.floor, now.floor.cell_at(place.x, place.y), &mut shared.heard);
-        }
-        let zone = self.zoning.settle(&shared.bench.zone_mass);
+        let (bench, moving) = (&mut shared.bench, self.radio.moving());
+        let place = if fresh {
+            let best = belief.hear(now.floor, &shared.evidence, bench);
+            let place = belief.summary(now.floor, bench);
+            self.radio.learn(now.floor, &shared.evidence, now.floor.cell_at(place.x, place.y), best);
+            place
+        } else {
+            belief.wait(now.floor, moving, bench);
+            belief.summary(now.floor, bench)
+        };
+        let zone = if let Some(prints) = &now.floor.prints {
+            let known = self.known.get_or_insert_with(|| prints.begin());
+            prints.pass(known, if fresh { &shared.evidence.seconds } else { &[] });
+            // How long stays last is in that belief already.
+            self.zoning.settle(known, 1.0)
+        } else {
+            self.zoning.settle(&bench.zone_mass, moving)
+        };
         let [min_x, min_y, max_x, max_y] = now.floor.site.bounds;
         let centimetres = |v: f64| (v * 100.0).round() / 100.0;
         let (x, y) = (centimetres(place.x.max(min_x).min(max_x)), centimetres(place.y.max(min_y).min(max_y)));

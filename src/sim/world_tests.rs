@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     decode::espresense_tag,
-    domain::{Anchor, Registry, SiteId, Spot, SpotId, Zone, ZoneId},
+    domain::{Anchor, Registry, SiteId, Spot, SpotId, Survey, Zone, ZoneId, ZonePrints},
 };
 
 fn site() -> Site {
@@ -14,12 +14,14 @@ fn site() -> Site {
         z: 2.6,
         rssi_at_1m: None,
         path_loss: None,
+        survey: Survey::default(),
     };
     let entrance = Zone {
         id: ZoneId::new("entrance").expect("valid"),
         name: "Door".to_owned(),
         kind: ZoneKind::Entrance,
         polygon: vec![[0.0, 17.0], [4.0, 17.0], [4.0, 20.0], [0.0, 20.0]],
+        prints: ZonePrints::default(),
     };
     let spot = |id: &str, x, y| Spot { id: SpotId::new(id).expect("valid"), x, y, zone: None };
     Site {

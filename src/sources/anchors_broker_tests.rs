@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{AnchorBook, Anchors, AnchorsError, DEFAULT_TOPICS, Options, Simulator, SimulatorOptions, Stamping};
 use crate::{
     broker::{self, EmbeddedBroker},
-    domain::{Anchor, AnchorId, Reading, Registry, Site, SiteId, Timestamp},
+    domain::{Anchor, AnchorId, Reading, Registry, Site, SiteId, Survey, Timestamp},
     sim,
     telemetry::{Count, Telemetry},
 };
@@ -188,6 +188,7 @@ fn site() -> Site {
         z: 2.5,
         rssi_at_1m: None,
         path_loss: None,
+        survey: Survey::default(),
     };
     Site {
         id: SiteId::new("s").expect("valid"),
